@@ -1,6 +1,6 @@
-import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 import type { Cluster, Redis } from 'ioredis';
-import { AppConfig } from '../config/app-config.js';
+import type { AppConfig } from '../config/app-config.js';
 import type { RedisRole } from './connection-options.js';
 
 /** A client that carries commands, of one server or of a Cluster. */
@@ -32,51 +32,48 @@ export class RedisStartError extends Error {
   override readonly name = 'RedisStartError';
 }
 
-/** Waits at start until each role answers, so that a wrong URL or password is said at once and plainly. */
-@Injectable()
-export class RedisStartup implements OnModuleInit {
-  readonly #log = new Logger('Redis');
+/**
+ * Waits until each role answers, so that nothing is built on a connection that is not there, and a wrong URL or password is
+ * said at once and plainly. Refuses a state server that may evict in production, and warns of it elsewhere.
+ */
+export async function ready(connections: RedisConnections, config: AppConfig): Promise<RedisConnections> {
+  const setting = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_URL'].find((name) => config[name as keyof AppConfig] !== undefined)!;
+  await Promise.all([
+    answering(setting, connections.state),
+    answering(setting, connections.subscriber),
+    ...(connections.separateCache ? [answering('REDIS_CACHE_URL', connections.cache)] : []),
+  ]).catch((error: unknown) => {
+    for (const client of [connections.state, connections.cache, connections.subscriber]) client.disconnect();
+    throw error;
+  });
+  await refuseEviction(connections, config, setting);
+  return connections;
+}
 
-  constructor(
-    private readonly connections: RedisConnections,
-    private readonly config: AppConfig,
-  ) {}
+async function answering(setting: string, client: RedisClient): Promise<void> {
+  if (client.status === 'ready') return;
+  let last: Error | undefined;
+  const remember = (error: Error): void => {
+    last = error;
+  };
+  client.on('error', remember);
+  const answered = await new Promise<boolean>((resolve) => {
+    const timer = setTimeout(() => resolve(false), START_TIMEOUT_MS);
+    client.once('ready', () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+  client.off('error', remember);
+  if (!answered) throw new RedisStartError(`${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`);
+}
 
-  async onModuleInit(): Promise<void> {
-    await this.#ready('REDIS_URL', this.connections.state);
-    if (this.connections.separateCache) await this.#ready('REDIS_CACHE_URL', this.connections.cache);
-    await this.#ready('REDIS_URL', this.connections.subscriber);
-    await this.#refuseEviction();
-  }
-
-  async #ready(setting: string, client: RedisClient): Promise<void> {
-    if (client.status === 'ready') return;
-    let last: Error | undefined;
-    const remember = (error: Error): void => {
-      last = error;
-    };
-    client.on('error', remember);
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        client.off('ready', done);
-        reject(new RedisStartError(`${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`));
-      }, START_TIMEOUT_MS);
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      client.once('ready', done);
-    }).finally(() => client.off('error', remember));
-  }
-
-  /** A state server that evicts loses queues, quotas and sessions. Production refuses it; elsewhere it is said. */
-  async #refuseEviction(): Promise<void> {
-    const policy = evictionPolicy(String(await this.connections.state.info('memory')));
-    if (policy === 'noeviction' || policy === undefined) return;
-    const sentence = `REDIS_URL: the state server may evict keys (maxmemory-policy ${policy}); it must be noeviction.`;
-    if (this.config.production && !this.config.REDIS_ALLOW_EVICTION) throw new RedisStartError(sentence);
-    this.#log.warn(sentence);
-  }
+async function refuseEviction(connections: RedisConnections, config: AppConfig, setting: string): Promise<void> {
+  const policy = evictionPolicy(String(await connections.state.info('memory')));
+  if (policy === 'noeviction' || policy === undefined) return;
+  const sentence = `${setting}: the state server may evict keys (maxmemory-policy ${policy}); it must be noeviction.`;
+  if (config.production && !config.REDIS_ALLOW_EVICTION) throw new RedisStartError(sentence);
+  new Logger('Redis').warn(sentence);
 }
 
 /** @returns `maxmemory_policy` out of the text of INFO, or `undefined` when it is not in it. */

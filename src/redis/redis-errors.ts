@@ -22,6 +22,7 @@ export function mapRedisError(error: unknown, op: string): AppError {
   if (isReply(error)) {
     if (word === 'OOM') return new AppError('storage_full', op, 'Redis has no memory left for this write.', { cause: error, retryAfterSeconds: 5 });
     if (word === 'WRONGTYPE') return new AppError('conflict', op, 'A key of this project holds a value of another kind.', { cause: error });
+    if (word === 'REUSED') return new AppError('conflict', op, 'The Idempotency-Key was used before with another body.', { cause: error });
     if (!PASSING.includes(word)) return new AppError('internal_error', op, 'Redis refused a command.', { cause: error });
   }
   return new AppError('redis_unavailable', op, 'Redis gave no answer in time. The call may have been executed.', {

@@ -5,7 +5,7 @@ import { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions, SUBSCRIBER_OPTIONS } from './connection-options.js';
 import { KeyBuilder } from './key-builder.js';
 import { RedisClock } from './redis-clock.js';
-import { RedisConnections, RedisStartup } from './redis-connections.js';
+import { ready, RedisConnections } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
 import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
@@ -41,10 +41,9 @@ export class RedisModule {
       providers: [
         { provide: KeyBuilder, useValue: new KeyBuilder(cluster) },
         cluster
-          ? { provide: RedisConnections, inject: [ClusterService], useFactory: fromCluster }
-          : { provide: RedisConnections, inject: [RedisService], useFactory: (service: RedisService) => fromServers(service, config) },
+          ? { provide: RedisConnections, inject: [ClusterService], useFactory: (service: ClusterService) => ready(fromCluster(service), config) }
+          : { provide: RedisConnections, inject: [RedisService], useFactory: (service: RedisService) => ready(fromServers(service, config), config) },
         RedisMetrics,
-        RedisStartup,
         RedisClock,
         RedisGateway,
         ScriptRunner,
