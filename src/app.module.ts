@@ -34,7 +34,10 @@ const FEATURES = [
 @Module({})
 export class AppModule {
   /** @param extensions modules that a team adds, of the same shape as the features. */
-  static with(config: AppConfig, extensions: readonly NonNullable<DynamicModule['imports']>[number][] = []): DynamicModule {
+  static with(
+    config: AppConfig,
+    extensions: readonly NonNullable<DynamicModule['imports']>[number][] = [],
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [

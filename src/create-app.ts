@@ -34,7 +34,11 @@ export async function createApp(
     maxAge: 600,
   });
   app.use(jsonOnly);
-  app.useBodyParser('json', { limit: config.BODY_LIMIT_BYTES, type: ['application/json', 'application/*+json'], strict: true });
+  app.useBodyParser('json', {
+    limit: config.BODY_LIMIT_BYTES,
+    type: ['application/json', 'application/*+json'],
+    strict: true,
+  });
   app.use(missingBodyIsEmpty);
   if (config.docs) serveDocs(app);
   return app;

@@ -5,7 +5,9 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 export function createDocument(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Document API')
-    .setDescription('Cache, quotas, live progress, queues, sessions and locks of an AI document product; each project strictly isolated.')
+    .setDescription(
+      'Cache, quotas, live progress, queues, sessions and locks of an AI document product; each project strictly isolated.',
+    )
     .setVersion('1')
     .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, 'bearer')
     .addCookieAuth('session', { type: 'apiKey', in: 'cookie', name: 'session' }, 'session')

@@ -1,6 +1,13 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Request } from 'express';
-import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions, type JWTVerifyResult } from 'jose';
+import {
+  createRemoteJWKSet,
+  errors,
+  jwtVerify,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+} from 'jose';
 import { AppError } from '../common/app-error.js';
 import { parseProjectId, type ProjectId } from '../common/project-id.js';
 import { AppConfig } from '../config/app-config.js';
@@ -9,7 +16,19 @@ import { isRole, type Principal, type Role } from './principal.js';
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 const REMEMBERED = 10_000;
-const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
+const ASYMMETRIC = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
 
 interface Claims {
   readonly userId: string;
@@ -41,7 +60,9 @@ export class JwtCredential implements CredentialKind, OnModuleInit {
       ...(config.AUTH_AUDIENCE === undefined ? {} : { audience: config.AUTH_AUDIENCE }),
     };
     const secrets = (config.AUTH_JWT_SECRET ?? []).map((secret) => new TextEncoder().encode(secret));
-    this.#verifiers = secrets.map((secret) => (token: string) => jwtVerify(token, secret, { ...options, algorithms: ['HS256'] }));
+    this.#verifiers = secrets.map(
+      (secret) => (token: string) => jwtVerify(token, secret, { ...options, algorithms: ['HS256'] }),
+    );
     if (config.AUTH_JWKS_URL) {
       const keys = createRemoteJWKSet(new URL(config.AUTH_JWKS_URL), { timeoutDuration: 3000 });
       this.#verifiers.push((token) => jwtVerify(token, keys, { ...options, algorithms: ASYMMETRIC }));
@@ -71,7 +92,13 @@ export class JwtCredential implements CredentialKind, OnModuleInit {
     if (cached) return cached;
     const role = claims.projects.get(projectId) ?? claims.wildcard;
     if (role === undefined) throw new AppError('forbidden', 'auth.jwt', 'The token is not valid for this project.');
-    const principal: Principal = Object.freeze({ userId: claims.userId, role, via: 'jwt', expiresAt: claims.expiresAt, ambient: false });
+    const principal: Principal = Object.freeze({
+      userId: claims.userId,
+      role,
+      via: 'jwt',
+      expiresAt: claims.expiresAt,
+      ambient: false,
+    });
     // A wildcard token may visit any number of projects; its principals are made anew.
     if (claims.projects.has(projectId)) claims.principals.set(projectId, principal);
     return principal;
@@ -96,7 +123,8 @@ export class JwtCredential implements CredentialKind, OnModuleInit {
   #claims(payload: JWTPayload): Claims {
     const { sub, exp } = payload;
     const projects = (payload as { projects?: unknown }).projects;
-    if (typeof sub !== 'string' || sub.length === 0 || sub.length > 256) throw unauthenticated('`sub` must be 1 to 256 characters.');
+    if (typeof sub !== 'string' || sub.length === 0 || sub.length > 256)
+      throw unauthenticated('`sub` must be 1 to 256 characters.');
     if (typeof exp !== 'number') throw unauthenticated('`exp` is required.');
     if (typeof projects !== 'object' || projects === null || Array.isArray(projects)) {
       throw unauthenticated('`projects` must map project ids to roles.');
@@ -131,9 +159,17 @@ function projectIdOf(id: string): ProjectId {
 
 function refusalOf(error: unknown): AppError {
   if (error instanceof errors.JWTExpired) return unauthenticated('The token has expired.');
-  if (error instanceof errors.JWTClaimValidationFailed) return unauthenticated(`The claim \`${error.claim}\` is missing or wrong.`);
-  if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError) || error.code === 'ERR_JOSE_GENERIC') {
-    return new AppError('auth_unavailable', 'auth.jwks', 'The signing keys cannot be read now.', { cause: error, retryAfterSeconds: 2 });
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return unauthenticated(`The claim \`${error.claim}\` is missing or wrong.`);
+  if (
+    error instanceof errors.JWKSTimeout ||
+    !(error instanceof errors.JOSEError) ||
+    error.code === 'ERR_JOSE_GENERIC'
+  ) {
+    return new AppError('auth_unavailable', 'auth.jwks', 'The signing keys cannot be read now.', {
+      cause: error,
+      retryAfterSeconds: 2,
+    });
   }
   return unauthenticated('The token is not valid.');
 }

@@ -59,7 +59,8 @@ const OPTIONAL = [
 function requireTogether(config: AppConfig): void {
   const servers = [config.REDIS_URL, config.REDIS_CLUSTER_NODES, config.REDIS_SENTINELS].filter(Boolean).length;
   if (servers === 0) throw new ConfigError('REDIS_URL is required (or REDIS_CLUSTER_NODES, or REDIS_SENTINELS).');
-  if (servers > 1) throw new ConfigError('REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS exclude each other: set one.');
+  if (servers > 1)
+    throw new ConfigError('REDIS_URL, REDIS_CLUSTER_NODES and REDIS_SENTINELS exclude each other: set one.');
   if (config.REDIS_SENTINELS && !config.REDIS_SENTINEL_NAME) {
     throw new ConfigError('REDIS_SENTINEL_NAME is required with REDIS_SENTINELS.');
   }

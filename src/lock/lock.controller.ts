@@ -23,7 +23,11 @@ export class LockController {
   @Post(':name')
   @Requires('write')
   @ApiProblems('locked', 'storage_full')
-  async acquire(@Param('name', NamePipe) name: string, @Body() body: AcquireLockDto, @Res({ passthrough: true }) response: Response): Promise<LockDto> {
+  async acquire(
+    @Param('name', NamePipe) name: string,
+    @Body() body: AcquireLockDto,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<LockDto> {
     const { projectId } = this.context;
     const signal = closeSignal(response);
     const lock = await this.locks.acquire(projectId, name, { ttlMs: body.ttl_ms, waitMs: body.wait_ms, signal });
@@ -46,7 +50,10 @@ export class LockController {
   @Requires('write')
   @ApiHeader({ name: 'Lock-Token', required: true, description: 'The token that the grant answered.' })
   @ApiProblems('lock_lost')
-  async release(@Param('name', NamePipe) name: string, @Headers('lock-token') token: string | undefined): Promise<void> {
+  async release(
+    @Param('name', NamePipe) name: string,
+    @Headers('lock-token') token: string | undefined,
+  ): Promise<void> {
     if (!token) throw invalid('lock.release', [{ field: 'Lock-Token', message: 'the header is required' }]);
     await this.locks.release(this.context.projectId, name, token);
   }

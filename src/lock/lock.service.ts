@@ -68,7 +68,13 @@ export class LockService {
 
   // A release wakes the waiters at once; the rest of the holder's TTL is the latest moment to look again, so that a lost
   // wake-up or a dead holder costs time, not progress.
-  async #wait(projectId: ProjectId, name: string, token: string, options: AcquireOptions, leftMs: number): Promise<HeldLock> {
+  async #wait(
+    projectId: ProjectId,
+    name: string,
+    token: string,
+    options: AcquireOptions,
+    leftMs: number,
+  ): Promise<HeldLock> {
     const deadline = monotonicMs() + (options.waitMs ?? 0);
     let wake = (): void => undefined;
     const unsubscribe = await this.subscriber.subscribe(this.keys.free(projectId, name), () => wake());

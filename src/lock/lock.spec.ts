@@ -15,7 +15,11 @@ describe('locks', () => {
   it('grants a free lock once, and says to the second caller when to come back', async () => {
     const editor = await app.caller('editor');
     const granted = await editor.post('/locks/report').send({ ttl_ms: 30_000 }).expect(201);
-    expect(granted.body).toEqual({ token: expect.any(String), fence: expect.any(Number), expires_at: expect.stringMatching(/Z$/) });
+    expect(granted.body).toEqual({
+      token: expect.any(String),
+      fence: expect.any(Number),
+      expires_at: expect.stringMatching(/Z$/),
+    });
 
     const refused = await editor.post('/locks/report').send({ ttl_ms: 1000 }).expect(423);
     expect(refused.body.code).toBe('locked');
@@ -26,7 +30,9 @@ describe('locks', () => {
     const editor = await app.caller('editor');
     const { token } = (await editor.post('/locks/a').send({ ttl_ms: 30_000 }).expect(201)).body;
 
-    expect((await editor.patch('/locks/a').send({ token: 'other', ttl_ms: 1000 }).expect(409)).body.code).toBe('lock_lost');
+    expect((await editor.patch('/locks/a').send({ token: 'other', ttl_ms: 1000 }).expect(409)).body.code).toBe(
+      'lock_lost',
+    );
     expect((await editor.delete('/locks/a').set('Lock-Token', 'other').expect(409)).body.code).toBe('lock_lost');
     await editor.patch('/locks/a').send({ token, ttl_ms: 60_000 }).expect(200);
     await editor.delete('/locks/a').set('Lock-Token', token).expect(204);
@@ -46,7 +52,9 @@ describe('locks', () => {
   it('hands an expired lock to a waiter', async () => {
     const projectId = newProject();
     await locks.acquire(projectId, 'a', { ttlMs: 100 });
-    await expect(locks.acquire(projectId, 'a', { ttlMs: 1000, waitMs: 10_000 })).resolves.toMatchObject({ fence: expect.any(Number) });
+    await expect(locks.acquire(projectId, 'a', { ttlMs: 1000, waitMs: 10_000 })).resolves.toMatchObject({
+      fence: expect.any(Number),
+    });
   });
 
   it('grants fences that only grow, also after the counter was lost', async () => {

@@ -14,6 +14,14 @@ export function ProjectController(path: string, tag = path): ClassDecorator {
     ApiBearerAuth('bearer'),
     ApiCookieAuth('session'),
     ApiParam({ name: 'project_id', format: 'uuid', description: 'The project: a UUID, neither nil nor max.' }),
-    ApiProblems('project_id_invalid', 'validation_failed', 'unauthenticated', 'forbidden', 'rate_limited', 'internal_error', 'redis_unavailable'),
+    ApiProblems(
+      'project_id_invalid',
+      'validation_failed',
+      'unauthenticated',
+      'forbidden',
+      'rate_limited',
+      'internal_error',
+      'redis_unavailable',
+    ),
   );
 }

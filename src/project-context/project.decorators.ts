@@ -15,6 +15,6 @@ export const Public = (): MethodDecorator & ClassDecorator => SetMetadata(PUBLIC
  * The same object as {@link ProjectContext} gives, as a parameter: for the hot routes of singleton controllers, which then
  * pay no dependency injection per request. ARCHITECTURE.md lists them.
  */
-export const Project = createParamDecorator(
-  (_data: unknown, context: ExecutionContext): RequestProject => projectOf(context.switchToHttp().getRequest<ProjectRequest>()),
+export const Project = createParamDecorator((_data: unknown, context: ExecutionContext): RequestProject =>
+  projectOf(context.switchToHttp().getRequest<ProjectRequest>()),
 );

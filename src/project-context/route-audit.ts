@@ -30,8 +30,10 @@ export class RouteAudit implements OnApplicationBootstrap {
     for (const route of this.routes()) {
       const name = `${route.controller}.${route.handler}`;
       if (route.public) continue;
-      if (!`${route.path}/`.startsWith(`${PROJECT_BASE}/`)) throw new Error(`${name}: a route must stand under ${PROJECT_BASE} or be @Public().`);
-      if (route.access === undefined) throw new Error(`${name}: a route must say who may use it: @Requires('read' | 'write' | …).`);
+      if (!`${route.path}/`.startsWith(`${PROJECT_BASE}/`))
+        throw new Error(`${name}: a route must stand under ${PROJECT_BASE} or be @Public().`);
+      if (route.access === undefined)
+        throw new Error(`${name}: a route must say who may use it: @Requires('read' | 'write' | …).`);
     }
   }
 

@@ -55,7 +55,10 @@ export function redisOptions(config: AppConfig, role: RedisRole, base: RedisOpti
 }
 
 /** Options of a Cluster client: constants are per node, and redirects are followed long enough for a fail-over. */
-export function clusterOptions(config: AppConfig, base: RedisOptions): { nodes: { host: string; port: number }[]; options: ClusterOptions } {
+export function clusterOptions(
+  config: AppConfig,
+  base: RedisOptions,
+): { nodes: { host: string; port: number }[]; options: ClusterOptions } {
   const { enableAutoPipelining = false, enableOfflineQueue = true, retryStrategy: _node, ...redis } = base;
   return {
     nodes: (config.REDIS_CLUSTER_NODES ?? []).map(hostPort),

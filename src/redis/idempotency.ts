@@ -17,7 +17,13 @@ export interface Idempotency {
  * @param body what is asked for, with the names in the path; an equal key with another body is 409 `conflict`.
  * @throws AppError `validation_failed`
  */
-export function idempotency(keys: KeyBuilder, projectId: ProjectId, op: string, header: string | undefined, body: unknown): Idempotency {
+export function idempotency(
+  keys: KeyBuilder,
+  projectId: ProjectId,
+  op: string,
+  header: string | undefined,
+  body: unknown,
+): Idempotency {
   if (header === undefined) return { key: keys.key(projectId, 'idempotency', op, 'none'), fingerprint: '' };
   if (header.length < 1 || header.length > 128) {
     throw invalid(op, [{ field: 'Idempotency-Key', message: 'must be 1 to 128 characters' }]);

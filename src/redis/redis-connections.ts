@@ -37,7 +37,9 @@ export class RedisStartError extends Error {
  * said at once and plainly. Refuses a state server that may evict in production, and warns of it elsewhere.
  */
 export async function ready(connections: RedisConnections, config: AppConfig): Promise<RedisConnections> {
-  const setting = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_URL'].find((name) => config[name as keyof AppConfig] !== undefined)!;
+  const setting = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_URL'].find(
+    (name) => config[name as keyof AppConfig] !== undefined,
+  )!;
   await Promise.all([
     answering(setting, connections.state),
     answering(setting, connections.subscriber),
@@ -65,7 +67,10 @@ async function answering(setting: string, client: RedisClient): Promise<void> {
     });
   });
   client.off('error', remember);
-  if (!answered) throw new RedisStartError(`${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`);
+  if (!answered)
+    throw new RedisStartError(
+      `${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`,
+    );
 }
 
 async function refuseEviction(connections: RedisConnections, config: AppConfig, setting: string): Promise<void> {

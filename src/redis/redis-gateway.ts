@@ -28,7 +28,12 @@ export class RedisGateway {
    * @param send sends one command (or one pipeline) on the client it is given.
    * @throws AppError `redis_unavailable`, `storage_full`, `conflict` (wrong type) or `internal_error`.
    */
-  async call<T>(role: RedisRole, op: string, send: (client: RedisClient) => Promise<T>, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
+  async call<T>(
+    role: RedisRole,
+    op: string,
+    send: (client: RedisClient) => Promise<T>,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<T> {
     const breaker = this.#breakers[role];
     const start = monotonicMs();
     try {

@@ -71,7 +71,8 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
     const joined = channel;
     await joined.acknowledged;
     return () => {
-      if (!joined.listeners.delete(listener) || joined.listeners.size > 0 || this.#channels.get(name) !== joined) return;
+      if (!joined.listeners.delete(listener) || joined.listeners.size > 0 || this.#channels.get(name) !== joined)
+        return;
       this.#channels.delete(name);
       void this.#send(() => this.#client.unsubscribe(name));
     };

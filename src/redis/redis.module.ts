@@ -41,8 +41,16 @@ export class RedisModule {
       providers: [
         { provide: KeyBuilder, useValue: new KeyBuilder(cluster) },
         cluster
-          ? { provide: RedisConnections, inject: [ClusterService], useFactory: (service: ClusterService) => ready(fromCluster(service), config) }
-          : { provide: RedisConnections, inject: [RedisService], useFactory: (service: RedisService) => ready(fromServers(service, config), config) },
+          ? {
+              provide: RedisConnections,
+              inject: [ClusterService],
+              useFactory: (service: ClusterService) => ready(fromCluster(service), config),
+            }
+          : {
+              provide: RedisConnections,
+              inject: [RedisService],
+              useFactory: (service: RedisService) => ready(fromServers(service, config), config),
+            },
         RedisMetrics,
         RedisClock,
         RedisGateway,
@@ -57,7 +65,9 @@ export class RedisModule {
 function serverLibrary(config: AppConfig): DynamicModule {
   const roles = [
     { namespace: 'state', ...redisOptions(config, 'state', COMMAND_OPTIONS, 'state') },
-    ...(config.REDIS_CACHE_URL ? [{ namespace: 'cache', ...redisOptions(config, 'cache', COMMAND_OPTIONS, 'cache') }] : []),
+    ...(config.REDIS_CACHE_URL
+      ? [{ namespace: 'cache', ...redisOptions(config, 'cache', COMMAND_OPTIONS, 'cache') }]
+      : []),
     { namespace: 'subscriber', ...redisOptions(config, 'state', SUBSCRIBER_OPTIONS, 'subscriber') },
   ];
   return LibraryModule.forRoot({
@@ -86,7 +96,11 @@ function clusterLibrary(config: AppConfig): DynamicModule {
 
 function fromServers(service: RedisService, config: AppConfig): RedisConnections {
   const state = service.getOrThrow('state');
-  return new RedisConnections(state, config.REDIS_CACHE_URL ? service.getOrThrow('cache') : state, service.getOrThrow('subscriber'));
+  return new RedisConnections(
+    state,
+    config.REDIS_CACHE_URL ? service.getOrThrow('cache') : state,
+    service.getOrThrow('subscriber'),
+  );
 }
 
 function fromCluster(service: ClusterService): RedisConnections {

@@ -30,10 +30,18 @@ export class ScriptRunner {
     const args = positions(script.args, input.args);
     if (!script.readonly) args.unshift(this.clock.now(script.role) + timeoutMs);
     try {
-      return await this.gateway.call(script.role, script.op, (client) => evaluate(client, script, keys.length, [...keys, ...args]), timeoutMs);
+      return await this.gateway.call(
+        script.role,
+        script.op,
+        (client) => evaluate(client, script, keys.length, [...keys, ...args]),
+        timeoutMs,
+      );
     } catch (error) {
       // Our guess at Redis time was off (its clock stepped): the next call shall not fail for that.
-      if (isAppError(error, 'redis_unavailable') && String((error.details.cause as Error)?.message).startsWith('LATE')) {
+      if (
+        isAppError(error, 'redis_unavailable') &&
+        String((error.details.cause as Error)?.message).startsWith('LATE')
+      ) {
         void this.clock.sync(script.role).catch(() => undefined);
       }
       throw error;
@@ -52,7 +60,9 @@ type Runnable = Pick<Script, 'sha' | 'source' | 'buffers'>;
 async function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
   const binary = client as unknown as BufferCommands;
   try {
-    return await (script.buffers ? binary.evalshaBuffer(script.sha, keys, ...rest) : client.evalsha(script.sha, keys, ...rest));
+    return await (script.buffers
+      ? binary.evalshaBuffer(script.sha, keys, ...rest)
+      : client.evalsha(script.sha, keys, ...rest));
   } catch (error) {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
     return script.buffers ? binary.evalBuffer(script.source, keys, ...rest) : client.eval(script.source, keys, ...rest);

@@ -7,7 +7,9 @@ export type ScriptArg = string | number | Buffer;
 
 /** One value for a plain name, a list for a name that ends in `...`. */
 type Values<Names extends readonly string[], One> = {
-  readonly [N in Names[number] as N extends `${infer Base}...` ? Base : N]: N extends `${string}...` ? readonly One[] : One;
+  readonly [N in Names[number] as N extends `${infer Base}...` ? Base : N]: N extends `${string}...`
+    ? readonly One[]
+    : One;
 };
 
 /** What a script is called with: each key and argument by its name. */
@@ -33,7 +35,10 @@ export interface ScriptSpec<K extends readonly string[], A extends readonly stri
 }
 
 /** A loaded script; made by {@link defineScript}, run by ScriptRunner. */
-export interface Script<K extends readonly string[] = readonly string[], A extends readonly string[] = readonly string[]> extends ScriptSpec<K, A> {
+export interface Script<
+  K extends readonly string[] = readonly string[],
+  A extends readonly string[] = readonly string[],
+> extends ScriptSpec<K, A> {
   readonly source: string;
   readonly sha: string;
 }
@@ -46,7 +51,9 @@ export function allScripts(): readonly Script[] {
 }
 
 /** Loads one operation's script, with its includes, when the module is imported: a missing file stops the start. */
-export function defineScript<const K extends readonly string[], const A extends readonly string[]>(spec: ScriptSpec<K, A>): Script<K, A> {
+export function defineScript<const K extends readonly string[], const A extends readonly string[]>(
+  spec: ScriptSpec<K, A>,
+): Script<K, A> {
   const source = load(spec.file);
   const script: Script<K, A> = { ...spec, source, sha: createHash('sha1').update(source).digest('hex') };
   registry.push(script as unknown as Script);
@@ -55,7 +62,9 @@ export function defineScript<const K extends readonly string[], const A extends 
 
 /** Flattens named values into the positions that the script counts. */
 export function positions(names: readonly string[], values: Readonly<Record<string, unknown>>): ScriptArg[] {
-  return names.flatMap((name) => (name.endsWith('...') ? (values[name.slice(0, -3)] as ScriptArg[]) : [values[name] as ScriptArg]));
+  return names.flatMap((name) =>
+    name.endsWith('...') ? (values[name.slice(0, -3)] as ScriptArg[]) : [values[name] as ScriptArg],
+  );
 }
 
 // `-- @include "name"` is replaced by src/redis/lua/name.lua, once.

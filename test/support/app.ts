@@ -39,12 +39,17 @@ export class TestApp implements AsyncDisposable {
   static async start({
     env = {} as Record<string, string>,
     redis = 'two' as 'one' | 'two',
-    servers = undefined as { state: { appUrl: string; adminUrl: string }; cache?: { appUrl: string; adminUrl: string } } | undefined,
+    servers = undefined as
+      { state: { appUrl: string; adminUrl: string }; cache?: { appUrl: string; adminUrl: string } } | undefined,
     extensions = [] as NonNullable<DynamicModule['imports']>[number][],
   } = {}): Promise<TestApp> {
     const shared = inject('redis');
     const state = servers?.state ?? { appUrl: shared.stateUrl, adminUrl: shared.stateAdminUrl };
-    const cache = servers ? servers.cache : redis === 'two' ? { appUrl: shared.cacheUrl, adminUrl: shared.cacheAdminUrl } : undefined;
+    const cache = servers
+      ? servers.cache
+      : redis === 'two'
+        ? { appUrl: shared.cacheUrl, adminUrl: shared.cacheAdminUrl }
+        : undefined;
     const config = loadConfig({
       PORT: '0',
       LOG_LEVEL: 'fatal',
@@ -67,15 +72,28 @@ export class TestApp implements AsyncDisposable {
   async caller(role: Role = 'owner', projectId: string = newProject(), user?: string): Promise<Caller> {
     const token = await tokenFor(projectId, role, user);
     const base = `/v1/projects/${projectId}`;
-    const send = (method: Method) => (path: string) => supertest(this.url)[method](base + path).set('Authorization', `Bearer ${token}`);
-    return { projectId, base, token, get: send('get'), put: send('put'), post: send('post'), patch: send('patch'), delete: send('delete') };
+    const send = (method: Method) => (path: string) =>
+      supertest(this.url)
+        [method](base + path)
+        .set('Authorization', `Bearer ${token}`);
+    return {
+      projectId,
+      base,
+      token,
+      get: send('get'),
+      put: send('put'),
+      post: send('post'),
+      patch: send('patch'),
+      delete: send('delete'),
+    };
   }
 
   /** @returns all keys of a project on both servers, as an administrator sees them. */
   async keysOf(projectId: string): Promise<string[]> {
     const found: string[] = [];
     for (const server of new Set([this.state, this.cache])) {
-      for await (const batch of server.scanStream({ match: `proj:${projectId}:*`, count: 1000 })) found.push(...(batch as string[]));
+      for await (const batch of server.scanStream({ match: `proj:${projectId}:*`, count: 1000 }))
+        found.push(...(batch as string[]));
     }
     return found.sort();
   }

@@ -47,7 +47,14 @@ export class CommandWatch {
 
   async #listen(url: string): Promise<void> {
     const client = new Redis(url, { protocol: 2 });
-    for (const [name, , flags, first, last, step] of (await client.call('COMMAND')) as [string, number, string[], number, number, number][]) {
+    for (const [name, , flags, first, last, step] of (await client.call('COMMAND')) as [
+      string,
+      number,
+      string[],
+      number,
+      number,
+      number,
+    ][]) {
       if (first > 0) this.#specs.set(name, [first, last, step]);
       if (flags.includes('movablekeys') && first === 0) this.#specs.delete(name);
     }
@@ -63,17 +70,20 @@ export class CommandWatch {
       if (!LAWFUL.test(key)) this.#breaches.add(`${args[0]} ${key}`.slice(0, 200));
     }
     const name = args[0]?.toLowerCase();
-    if (name === 'psubscribe' && !args.slice(1).every((pattern) => LAWFUL_PATTERN.test(pattern))) this.#breaches.add(args.join(' '));
+    if (name === 'psubscribe' && !args.slice(1).every((pattern) => LAWFUL_PATTERN.test(pattern)))
+      this.#breaches.add(args.join(' '));
     if (name !== undefined && ['flushall', 'flushdb', 'keys', 'select', 'blpop', 'brpop', 'blmove'].includes(name)) {
       this.#breaches.add(`forbidden command ${name}`);
     }
-    if (name === 'xread' && args.some((arg) => arg.toLowerCase() === 'block')) this.#breaches.add('forbidden XREAD BLOCK');
+    if (name === 'xread' && args.some((arg) => arg.toLowerCase() === 'block'))
+      this.#breaches.add('forbidden XREAD BLOCK');
   }
 
   #keys(args: string[]): string[] {
     const name = args[0]?.toLowerCase() ?? '';
     if (['eval', 'evalsha', 'eval_ro', 'evalsha_ro'].includes(name)) return args.slice(3, 3 + Number(args[2]));
-    if (['subscribe', 'unsubscribe', 'ssubscribe'].includes(name)) return args.slice(1).filter((channel) => channel !== INVALIDATION);
+    if (['subscribe', 'unsubscribe', 'ssubscribe'].includes(name))
+      return args.slice(1).filter((channel) => channel !== INVALIDATION);
     if (name === 'publish' || name === 'spublish') return args.slice(1, 2);
     if (name === 'scan') return args.flatMap((arg, i) => (arg.toLowerCase() === 'match' ? [args[i + 1]!] : []));
     if (name === 'memory' || name === 'object') return args.slice(2, 3);

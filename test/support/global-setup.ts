@@ -24,7 +24,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await Promise.all([state.stop(), cache.stop()]);
     await rm(dir, { recursive: true, force: true });
     // The isolation law over everything that the suite made the product do.
-    if (breaches.length > 0) throw new Error(`keys or channels outside proj:<uuid>:\n${breaches.slice(0, 20).join('\n')}`);
+    if (breaches.length > 0)
+      throw new Error(`keys or channels outside proj:<uuid>:\n${breaches.slice(0, 20).join('\n')}`);
   };
 }
 

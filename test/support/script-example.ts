@@ -10,7 +10,10 @@ export interface ScriptExample {
   /** Names of `KEYS` where a value of another kind counts as absent (documents, contract section 2). */
   readonly tolerates?: readonly string[];
   /** Brings the project into a state in which the script writes, and says with what it is called. */
-  prepare(app: TestApp, projectId: ProjectId): Promise<{ keys: Record<string, string | string[]>; args: Record<string, ScriptArg | ScriptArg[]> }>;
+  prepare(
+    app: TestApp,
+    projectId: ProjectId,
+  ): Promise<{ keys: Record<string, string | string[]>; args: Record<string, ScriptArg | ScriptArg[]> }>;
 }
 
 /** Gives an example the loose type under which all of them are kept. */

@@ -17,7 +17,8 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const error = toAppError(thrown);
-    if (error.code === 'internal_error') this.#log.error({ msg: 'unexpected error', op: error.op, err: describe(thrown) });
+    if (error.code === 'internal_error')
+      this.#log.error({ msg: 'unexpected error', op: error.op, err: describe(thrown) });
     if (response.headersSent) {
       response.end();
       return;
@@ -68,7 +69,10 @@ function toAppError(thrown: unknown): AppError {
   const status = thrown instanceof HttpException ? thrown.getStatus() : statusOf(thrown);
   const known = status === undefined ? undefined : BY_STATUS[status];
   if (!known) return new AppError('internal_error', 'http', 'Something went wrong on our side.', { cause: thrown });
-  return new AppError(known[0], 'http', known[1], { cause: thrown, ...(status === 503 ? { retryAfterSeconds: 1 } : {}) });
+  return new AppError(known[0], 'http', known[1], {
+    cause: thrown,
+    ...(status === 503 ? { retryAfterSeconds: 1 } : {}),
+  });
 }
 
 function isBodyParserError(thrown: unknown): thrown is { type: string } {
@@ -84,5 +88,10 @@ function statusOf(thrown: unknown): number | undefined {
 function describe(thrown: unknown): unknown {
   if (!(thrown instanceof Error)) return String(thrown);
   const cause = (thrown as AppError).details?.cause ?? thrown.cause;
-  return { name: thrown.name, message: thrown.message, stack: thrown.stack, ...(cause === undefined ? {} : { cause: describe(cause) }) };
+  return {
+    name: thrown.name,
+    message: thrown.message,
+    stack: thrown.stack,
+    ...(cause === undefined ? {} : { cause: describe(cause) }),
+  };
 }

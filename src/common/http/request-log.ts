@@ -5,7 +5,11 @@ import { monotonicMs } from '../time.js';
 const log = new Logger('Request');
 
 /** One line per answered request, when it is over. Query strings are left out: they may hold a ticket. */
-export function requestLog(request: Request & { id?: string; project?: { projectId: string } }, response: Response, next: NextFunction): void {
+export function requestLog(
+  request: Request & { id?: string; project?: { projectId: string } },
+  response: Response,
+  next: NextFunction,
+): void {
   const start = monotonicMs();
   response.once('close', () => {
     log.log({

@@ -3,11 +3,14 @@ import { acquireLock, extendLock, releaseLock } from '../../../src/lock/lock.scr
 import { LockService } from '../../../src/lock/lock.service.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
 
-export const lockExamples: ScriptExample[] = [
+export const examples: ScriptExample[] = [
   example(acquireLock, {
     prepare: async (app, projectId) => {
       const keys = app.get(LockKeys);
-      return { keys: { lock: keys.lock(projectId, 'a'), fence: keys.fence(projectId, 'a') }, args: { token: 'token', ttl_ms: 5000 } };
+      return {
+        keys: { lock: keys.lock(projectId, 'a'), fence: keys.fence(projectId, 'a') },
+        args: { token: 'token', ttl_ms: 5000 },
+      };
     },
   }),
   example(extendLock, {
@@ -22,7 +25,11 @@ export const lockExamples: ScriptExample[] = [
       const keys = app.get(LockKeys);
       const { token } = await app.get(LockService).acquire(projectId, 'a', { ttlMs: 5000 });
       return {
-        keys: { lock: keys.lock(projectId, 'a'), released: keys.released(projectId, 'a', token), free: keys.free(projectId, 'a') },
+        keys: {
+          lock: keys.lock(projectId, 'a'),
+          released: keys.released(projectId, 'a', token),
+          free: keys.free(projectId, 'a'),
+        },
         args: { token },
       };
     },
