@@ -34,8 +34,8 @@ export class SessionController {
     const { session, token } = await this.sessions.open(projectId, {
       userId: principal.userId,
       role,
-      ...(body.data === undefined ? {} : { data: body.data }),
-      ...(body.ttl_seconds === undefined ? {} : { ttlSeconds: body.ttl_seconds }),
+      data: body.data,
+      ttlSeconds: body.ttl_seconds ?? undefined,
     });
     response.cookie(SESSION_COOKIE, token, this.#cookieOptions(projectId));
     response.set('Cache-Control', 'no-store');

@@ -11,10 +11,9 @@ const asGiven = ({ obj }: { obj: { data?: unknown } }): unknown => obj.data;
 /** Opens a session. */
 export class OpenSessionDto {
   /** What the session carries: a JSON object of at most 16 KiB. */
-  @IsOptional()
   @Transform(asGiven)
   @IsSessionData()
-  data?: Record<string, unknown>;
+  data: Record<string, unknown> = {};
 
   /** Seconds that the session lives without a request, at most SESSION_MAX_SECONDS; by default SESSION_TTL_SECONDS. */
   @IsOptional()
