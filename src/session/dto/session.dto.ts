@@ -1,17 +1,13 @@
 import { ApiProperty } from '@nestjs/swagger';
-import { Transform, Type } from 'class-transformer';
+import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Length, Max, MaxLength, Min } from 'class-validator';
 import type { Role } from '../../auth/principal.js';
 import { ROLES } from '../../auth/principal.js';
 import { IsSessionData } from './session-data.js';
 
-// Opaque to us: class-transformer would copy it, and drop fields of some names.
-const asGiven = ({ obj }: { obj: { data?: unknown } }): unknown => obj.data;
-
 /** Opens a session. */
 export class OpenSessionDto {
   /** What the session carries: a JSON object of at most 16 KiB. */
-  @Transform(asGiven)
   @IsSessionData()
   data: Record<string, unknown> = {};
 
@@ -26,7 +22,6 @@ export class OpenSessionDto {
 /** Replaces the data of a session. */
 export class SaveSessionDto {
   /** The new data, whole: a JSON object of at most 16 KiB. */
-  @Transform(asGiven)
   @IsSessionData()
   data!: Record<string, unknown>;
 
