@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Length, Max, MaxLength, Min } from 'class-validator';
 import type { Role } from '../../auth/principal.js';
@@ -8,6 +8,7 @@ import { IsSessionData } from './session-data.js';
 /** Opens a session. */
 export class OpenSessionDto {
   /** What the session carries: a JSON object of at most 16 KiB. */
+  @ApiPropertyOptional()
   @IsSessionData()
   data: Record<string, unknown> = {};
 
@@ -66,6 +67,7 @@ export class SessionListDto {
 /** Which page of the sessions. */
 export class ListSessionsQueryDto {
   /** Sessions on the page. */
+  @ApiPropertyOptional()
   @Type(() => Number)
   @IsInt()
   @Min(1)
