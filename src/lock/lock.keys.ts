@@ -1,0 +1,30 @@
+import { Injectable } from '@nestjs/common';
+import type { ProjectId } from '../common/project-id.js';
+import { sha256 } from '../common/tokens.js';
+import { KeyBuilder } from '../redis/key-builder.js';
+
+/** Key and channel names of locks. */
+@Injectable()
+export class LockKeys {
+  constructor(private readonly keys: KeyBuilder) {}
+
+  /** The lock itself. HASH `token`, `fence`; TTL: the lock's. */
+  lock(projectId: ProjectId, name: string): string {
+    return this.keys.key(projectId, 'lock', name);
+  }
+
+  /** The last fence granted. String; TTL 7 days, and it may go at any time: see the script. */
+  fence(projectId: ProjectId, name: string): string {
+    return this.keys.key(projectId, 'lock', name, 'fence');
+  }
+
+  /** Remembers that this token released the lock, so that a repetition gets the same answer. String; TTL 10 minutes. */
+  released(projectId: ProjectId, name: string, token: string): string {
+    return this.keys.key(projectId, 'lock', name, 'released', sha256(token, 22));
+  }
+
+  /** Channel: the lock became free. */
+  free(projectId: ProjectId, name: string): string {
+    return this.keys.key(projectId, 'lock', name, 'free');
+  }
+}

@@ -1,0 +1,44 @@
+import 'reflect-metadata';
+import { Logger } from '@nestjs/common';
+import { ConfigError, loadConfig } from './config/app-config.js';
+import { createApp } from './create-app.js';
+import { RedisStartError } from './redis/redis-connections.js';
+
+const SHUTDOWN_LIMIT_MS = 9500;
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env);
+  const app = await createApp(config);
+  await app.listen(config.PORT, config.HOST);
+  const log = new Logger('Main');
+  log.log({ msg: 'listening', url: await app.getUrl() });
+
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.log({ msg: 'stopping', signal });
+    // What hangs on is cut: the process is gone within 10 s, whatever a client or Redis does.
+    setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
+    void app.close().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${startError(error)}\n`);
+  process.exit(1);
+});
+
+// What an operator can mend is one line; anything else is a bug and shows its stack.
+function startError(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof RedisStartError) return error.message;
+  const { code, port } = error as { code?: string; port?: number };
+  if (code === 'EADDRINUSE') return `PORT: ${port} is already in use.`;
+  if (code === 'EACCES') return `PORT: ${port} may not be used by this user.`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

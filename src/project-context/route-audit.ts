@@ -1,0 +1,64 @@
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import { DiscoveryService, MetadataScanner, Reflector } from '@nestjs/core';
+import { ACCESS, PUBLIC } from './project.decorators.js';
+
+/** Base of all routes of a project. */
+export const PROJECT_BASE = 'v1/projects/:project_id';
+
+/** One HTTP route as its decorators declare it. */
+export interface DeclaredRoute {
+  readonly controller: string;
+  readonly handler: string;
+  readonly path: string;
+  readonly public: boolean;
+  readonly access: string | undefined;
+}
+
+/**
+ * Stops the application at start when a route is neither under `projects/:project_id` with a declared access, nor marked
+ * `@Public()`. A module that somebody adds cannot open a hole by forgetting a decorator.
+ */
+@Injectable()
+export class RouteAudit implements OnApplicationBootstrap {
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly reflector: Reflector,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    for (const route of this.routes()) {
+      const name = `${route.controller}.${route.handler}`;
+      if (route.public) continue;
+      if (!`${route.path}/`.startsWith(`${PROJECT_BASE}/`))
+        throw new Error(`${name}: a route must stand under ${PROJECT_BASE} or be @Public().`);
+      if (route.access === undefined)
+        throw new Error(`${name}: a route must say who may use it: @Requires('read' | 'write' | …).`);
+    }
+  }
+
+  /** All routes of the application's controllers. */
+  routes(): DeclaredRoute[] {
+    const scanner = new MetadataScanner();
+    return this.discovery.getControllers().flatMap(({ metatype }) => {
+      if (!metatype || typeof metatype !== 'function') return [];
+      const prototype = metatype.prototype as Record<string, unknown>;
+      return scanner.getAllMethodNames(prototype).flatMap((handler) => {
+        const method = prototype[handler] as () => unknown;
+        if (Reflect.getMetadata(METHOD_METADATA, method) === undefined) return [];
+        const bases = [Reflect.getMetadata(PATH_METADATA, metatype) as string | string[]].flat();
+        const paths = [Reflect.getMetadata(PATH_METADATA, method) as string | string[]].flat();
+        const targets = [method, metatype];
+        return bases.flatMap((base) =>
+          paths.map((path) => ({
+            controller: metatype.name,
+            handler,
+            path: `${base}/${path}`.replace(/\/+/g, '/').replace(/^\/|\/$/g, ''),
+            public: this.reflector.getAllAndOverride<boolean>(PUBLIC, targets) === true,
+            access: this.reflector.getAllAndOverride<string | undefined>(ACCESS, targets),
+          })),
+        );
+      });
+    });
+  }
+}

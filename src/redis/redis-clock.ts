@@ -1,0 +1,40 @@
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { monotonicMs } from '../common/time.js';
+import type { RedisRole } from './connection-options.js';
+import { RedisConnections } from './redis-connections.js';
+
+const REFRESH_MS = 5000;
+
+/**
+ * The time of Redis, guessed from the last `TIME` seen and a monotonic clock since. It decides nothing: scripts read `TIME`
+ * themselves. It only dates the not-after of a call, so that a script which a frozen Redis runs late does nothing.
+ */
+@Injectable()
+export class RedisClock implements OnModuleInit, OnModuleDestroy {
+  readonly #offsets: Record<RedisRole, number> = { state: 0, cache: 0 };
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly connections: RedisConnections) {}
+
+  async onModuleInit(): Promise<void> {
+    await Promise.all([this.sync('state'), this.sync('cache')]);
+    this.#timer = setInterval(() => {
+      void Promise.allSettled([this.sync('state'), this.sync('cache')]);
+    }, REFRESH_MS).unref();
+  }
+
+  onModuleDestroy(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** @returns Redis time in milliseconds since the epoch, never ahead of the truth by more than the drift of 5 s. */
+  now(role: RedisRole): number {
+    return Math.ceil(monotonicMs() + this.#offsets[role]);
+  }
+
+  /** Reads `TIME` again: called every 5 s, and when a script said that a fresh call came too late (the clock stepped). */
+  async sync(role: RedisRole): Promise<void> {
+    const [seconds, micros] = await this.connections.command(role).time();
+    this.#offsets[role] = Number(seconds) * 1000 + Number(micros) / 1000 - monotonicMs();
+  }
+}

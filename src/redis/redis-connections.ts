@@ -1,0 +1,93 @@
+import { Logger } from '@nestjs/common';
+import type { Cluster, Redis } from 'ioredis';
+import type { AppConfig } from '../config/app-config.js';
+import type { RedisRole } from './connection-options.js';
+
+/** A client that carries commands, of one server or of a Cluster. */
+export type RedisClient = Redis | Cluster;
+
+/** The connections of the process, by role: at most three per server. `cache` is `state` where there is one server. */
+export class RedisConnections {
+  constructor(
+    readonly state: RedisClient,
+    readonly cache: RedisClient,
+    readonly subscriber: RedisClient,
+  ) {}
+
+  /** @returns the command connection of a role. */
+  command(role: RedisRole): RedisClient {
+    return role === 'cache' ? this.cache : this.state;
+  }
+
+  /** Whether documents stand on a server of their own. */
+  get separateCache(): boolean {
+    return this.cache !== this.state;
+  }
+}
+
+const START_TIMEOUT_MS = 10_000;
+
+/** Redis did not answer while the process started. One line, without credentials. */
+export class RedisStartError extends Error {
+  override readonly name = 'RedisStartError';
+}
+
+/**
+ * Waits until each role answers, so that nothing is built on a connection that is not there, and a wrong URL or password is
+ * said at once and plainly. Refuses a state server that may evict in production, and warns of it elsewhere.
+ */
+export async function ready(connections: RedisConnections, config: AppConfig): Promise<RedisConnections> {
+  const setting = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_URL'].find(
+    (name) => config[name as keyof AppConfig] !== undefined,
+  )!;
+  await Promise.all([
+    answering(setting, connections.state),
+    answering(setting, connections.subscriber),
+    ...(connections.separateCache ? [answering('REDIS_CACHE_URL', connections.cache)] : []),
+  ]).catch((error: unknown) => {
+    for (const client of [connections.state, connections.cache, connections.subscriber]) client.disconnect();
+    throw error;
+  });
+  await refuseEviction(connections, config, setting);
+  return connections;
+}
+
+async function answering(setting: string, client: RedisClient): Promise<void> {
+  if (client.status === 'ready') return;
+  let last: Error | undefined;
+  const remember = (error: Error): void => {
+    last = error;
+  };
+  client.on('error', remember);
+  const answered = await new Promise<boolean>((resolve) => {
+    const timer = setTimeout(() => resolve(false), START_TIMEOUT_MS);
+    client.once('ready', () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+  client.off('error', remember);
+  if (!answered)
+    throw new RedisStartError(
+      `${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`,
+    );
+}
+
+async function refuseEviction(connections: RedisConnections, config: AppConfig, setting: string): Promise<void> {
+  const policy = evictionPolicy(String(await connections.state.info('memory')));
+  if (policy === 'noeviction' || policy === undefined) return;
+  const sentence = `${setting}: the state server may evict keys (maxmemory-policy ${policy}); it must be noeviction.`;
+  if (config.production && !config.REDIS_ALLOW_EVICTION) throw new RedisStartError(sentence);
+  new Logger('Redis').warn(sentence);
+}
+
+/** @returns `maxmemory_policy` out of the text of INFO, or `undefined` when it is not in it. */
+export function evictionPolicy(info: string): string | undefined {
+  return /^maxmemory_policy:(.+?)\r?$/m.exec(info)?.[1];
+}
+
+function reason(error: Error | undefined): string {
+  const message = error?.message ?? 'no connection';
+  if (/WRONGPASS|NOAUTH|NOPERM/.test(message)) return 'user or password refused';
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? message.split('\n', 1)[0]!.slice(0, 80);
+}

@@ -1,0 +1,77 @@
+import { Injectable } from '@nestjs/common';
+import { monotonicMs } from '../common/time.js';
+import { Breaker } from './breaker.js';
+import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
+import { type RedisClient, RedisConnections } from './redis-connections.js';
+import { BreakerOpen, isReply, mapRedisError, RedisTimeout } from './redis-errors.js';
+import { RedisMetrics } from './redis-metrics.js';
+
+/**
+ * The one way from the code to Redis: deadline, breaker, error mapping and metrics of every call.
+ *
+ * A call that misses its deadline rejects with `redis_unavailable`, though Redis may still run what is on the wire.
+ */
+@Injectable()
+export class RedisGateway {
+  readonly #breakers: Record<RedisRole, Breaker>;
+
+  constructor(
+    private readonly connections: RedisConnections,
+    private readonly metrics: RedisMetrics,
+  ) {
+    const state = new Breaker();
+    this.#breakers = { state, cache: connections.separateCache ? new Breaker() : state };
+  }
+
+  /**
+   * @param op `feature.operation`, for errors and metrics.
+   * @param send sends one command (or one pipeline) on the client it is given.
+   * @throws AppError `redis_unavailable`, `storage_full`, `conflict` (wrong type) or `internal_error`.
+   */
+  async call<T>(
+    role: RedisRole,
+    op: string,
+    send: (client: RedisClient) => Promise<T>,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<T> {
+    const breaker = this.#breakers[role];
+    const start = monotonicMs();
+    try {
+      if (!breaker.allow()) throw new BreakerOpen(`${role} is not asked`);
+      const reply = await withDeadline(send(this.connections.command(role)), timeoutMs);
+      breaker.succeed();
+      this.metrics.observe(role, op, monotonicMs() - start, 'ok');
+      return reply;
+    } catch (error) {
+      if (isReply(error)) breaker.succeed();
+      else if (!(error instanceof BreakerOpen)) breaker.fail();
+      const mapped = mapRedisError(error, op);
+      this.metrics.observe(role, op, monotonicMs() - start, mapped.code);
+      throw mapped;
+    }
+  }
+
+  /** Whether calls of this role are refused at once, because Redis does not answer. */
+  broken(role: RedisRole): boolean {
+    return this.#breakers[role].open;
+  }
+}
+
+function withDeadline<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      // After a stall of our own event loop the answer may lie unread in the socket: let it be read first.
+      setImmediate(() => reject(new RedisTimeout(`no answer within ${timeoutMs} ms`)));
+    }, timeoutMs);
+    promise.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error as Error);
+      },
+    );
+  });
+}

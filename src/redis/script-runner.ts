@@ -1,0 +1,70 @@
+import { Injectable } from '@nestjs/common';
+import { isAppError } from '../common/app-error.js';
+import { CALL_TIMEOUT_MS } from './connection-options.js';
+import { RedisClock } from './redis-clock.js';
+import type { RedisClient } from './redis-connections.js';
+import { RedisGateway } from './redis-gateway.js';
+import { positions, type Script, type ScriptArg, type ScriptInput } from './script.js';
+
+/**
+ * Runs scripts by their SHA (`EVALSHA`), and by their text when Redis does not know them yet (`NOSCRIPT`: nothing has run).
+ * A mutating script gets as `ARGV[1]` the Redis time after which it must do nothing.
+ */
+@Injectable()
+export class ScriptRunner {
+  constructor(
+    private readonly gateway: RedisGateway,
+    private readonly clock: RedisClock,
+  ) {}
+
+  /**
+   * @returns the raw reply; the feature's wrapper gives it a type.
+   * @throws AppError as {@link RedisGateway.call}.
+   */
+  async run<K extends readonly string[], A extends readonly string[]>(
+    script: Script<K, A>,
+    input: ScriptInput<K, A>,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<unknown> {
+    const keys = positions(script.keys, input.keys);
+    const args = positions(script.args, input.args);
+    if (!script.readonly) args.unshift(this.clock.now(script.role) + timeoutMs);
+    try {
+      return await this.gateway.call(
+        script.role,
+        script.op,
+        (client) => evaluate(client, script, keys.length, [...keys, ...args]),
+        timeoutMs,
+      );
+    } catch (error) {
+      // Our guess at Redis time was off (its clock stepped): the next call shall not fail for that.
+      if (
+        isAppError(error, 'redis_unavailable') &&
+        String((error.details.cause as Error)?.message).startsWith('LATE')
+      ) {
+        void this.clock.sync(script.role).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+}
+
+// ioredis makes a `…Buffer` twin of every command, but its types leave these two out.
+interface BufferCommands {
+  evalshaBuffer(sha: string, keys: number, ...rest: ScriptArg[]): Promise<unknown>;
+  evalBuffer(source: string, keys: number, ...rest: ScriptArg[]): Promise<unknown>;
+}
+
+type Runnable = Pick<Script, 'sha' | 'source' | 'buffers'>;
+
+async function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
+  const binary = client as unknown as BufferCommands;
+  try {
+    return await (script.buffers
+      ? binary.evalshaBuffer(script.sha, keys, ...rest)
+      : client.evalsha(script.sha, keys, ...rest));
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    return script.buffers ? binary.evalBuffer(script.source, keys, ...rest) : client.eval(script.source, keys, ...rest);
+  }
+}

@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import type { RedisRole } from './connection-options.js';
+
+/** An argument of a script. Numbers are written in decimal; buffers go as they are. */
+export type ScriptArg = string | number | Buffer;
+
+/** One value for a plain name, a list for a name that ends in `...`. */
+type Values<Names extends readonly string[], One> = {
+  readonly [N in Names[number] as N extends `${infer Base}...` ? Base : N]: N extends `${string}...`
+    ? readonly One[]
+    : One;
+};
+
+/** What a script is called with: each key and argument by its name. */
+export interface ScriptInput<K extends readonly string[], A extends readonly string[]> {
+  readonly keys: Values<K, string>;
+  readonly args: Values<A, ScriptArg>;
+}
+
+export interface ScriptSpec<K extends readonly string[], A extends readonly string[]> {
+  /** `feature.operation`, for errors and metrics. */
+  readonly op: string;
+  /** The `.lua` file: `new URL('./lua/name.lua', import.meta.url)`, so that it is found in `src` and in `dist`. */
+  readonly file: URL;
+  readonly role: RedisRole;
+  /** Names of `KEYS` in order; a last name that ends in `...` takes the rest. */
+  readonly keys: K;
+  /** Names of `ARGV` in order, after the `not_after` that every mutating script gets first; `...` as for keys. */
+  readonly args: A;
+  /** `true` for a script that writes nothing: it gets no `not_after`. */
+  readonly readonly?: boolean;
+  /** Answers are buffers instead of text: for values that need not be UTF-8. */
+  readonly buffers?: boolean;
+}
+
+/** A loaded script; made by {@link defineScript}, run by ScriptRunner. */
+export interface Script<
+  K extends readonly string[] = readonly string[],
+  A extends readonly string[] = readonly string[],
+> extends ScriptSpec<K, A> {
+  readonly source: string;
+  readonly sha: string;
+}
+
+const registry: Script[] = [];
+
+/** All scripts of the loaded modules: for the tests of the laws that hold for each. */
+export function allScripts(): readonly Script[] {
+  return registry;
+}
+
+/** Loads one operation's script, with its includes, when the module is imported: a missing file stops the start. */
+export function defineScript<const K extends readonly string[], const A extends readonly string[]>(
+  spec: ScriptSpec<K, A>,
+): Script<K, A> {
+  const source = load(spec.file);
+  const script: Script<K, A> = { ...spec, source, sha: createHash('sha1').update(source).digest('hex') };
+  registry.push(script as unknown as Script);
+  return script;
+}
+
+/** Flattens named values into the positions that the script counts. */
+export function positions(names: readonly string[], values: Readonly<Record<string, unknown>>): ScriptArg[] {
+  return names.flatMap((name) =>
+    name.endsWith('...') ? (values[name.slice(0, -3)] as ScriptArg[]) : [values[name] as ScriptArg],
+  );
+}
+
+// `-- @include "name"` is replaced by src/redis/lua/name.lua, once.
+function load(file: URL): string {
+  return readFileSync(file, 'utf8').replace(/^-- @include "([a-z-]+)"$/gm, (_, name: string) =>
+    readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8').trimEnd(),
+  );
+}
