@@ -42,10 +42,16 @@ async function main() {
 
   const api = startApi(settings, join(DATA_FOLDER, 'api.log'));
   running.push(api);
-  // Its own words, on our standard error, say why it ended.
-  api.exited.then((code) => end(code));
+  let isUp = false;
+  api.exited.then((code) => {
+    // A start that fails has said why, in one line, on our standard error.
+    if (isUp && !ending) console.error(`The API ended unexpectedly; its log is ${inRoot(DATA_FOLDER, 'api.log')}.`);
+    return end(code);
+  });
   await api.ready;
-  if (!ending) console.log(welcome(api.url, settings, secrets.projectId));
+  if (ending) return;
+  isUp = true;
+  console.log(welcome(api.url, settings, secrets.projectId));
 }
 
 /** @param {import('./lib/development.mjs').DevelopmentSecrets} secrets */

@@ -18,14 +18,7 @@ try {
   console.log('0 passed, 1 failed');
   process.exit(1);
 }
-process.exit(
-  run('node_modules/.bin/vitest', [
-    'run',
-    '--reporter=default',
-    '--reporter=./scripts/lib/count-reporter.mjs',
-    ...selection,
-  ]),
-);
+process.exit(run('node_modules/.bin/vitest', ['run', ...selection]));
 
 /**
  * @param {string} command

@@ -51,7 +51,7 @@ export function startApi(settings, logFile) {
     const deadline = Date.now() + READY_MS;
     while (!hasExited) {
       const answer = await fetch(`${url}/health/live`, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
-      if (answer?.ok) return;
+      if (answer) return;
       if (Date.now() > deadline) throw new Failure(`The API did not answer on ${url} within a minute; see ${logFile}.`);
       await pause(50);
     }

@@ -169,7 +169,8 @@ class RedisServer {
     while (!(await isPortFree(this.port))) {
       const { pid } = this.#options.replace ? await this.#whoListens() : {};
       if (pid !== undefined && pid === this.#recordedPid()) endProcess(pid);
-      else if (Date.now() > deadline) throw new Failure(`Port ${this.port} on 127.0.0.1 is in use by another program.`);
+      else if (Date.now() > deadline)
+        throw new Failure(`Port ${this.port} on 127.0.0.1 is in use by another program, and Redis needs it.`);
       await pause(POLL_MS);
     }
   }
