@@ -54,7 +54,7 @@ const APT_SCRIPT = `
     chmod 755 "$policy"
   fi
   apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends redis-server
-  systemctl disable redis-server >/dev/null 2>&1 || true
+  update-rc.d redis-server disable >/dev/null 2>&1 || true
 `;
 
 /**
