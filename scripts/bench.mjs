@@ -8,7 +8,9 @@ import { startRedis } from './lib/redis-server.mjs';
 
 const root = join(import.meta.dirname, '..');
 process.chdir(root);
-const all = readdirSync('bench', { withFileTypes: true }).filter((entry) => existsSync(join('bench', entry.name, 'run.mjs'))).map((entry) => entry.name);
+const all = readdirSync('bench', { withFileTypes: true })
+  .filter((entry) => existsSync(join('bench', entry.name, 'run.mjs')))
+  .map((entry) => entry.name);
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !all.includes(name));
 if (unknown) {
@@ -17,7 +19,8 @@ if (unknown) {
 }
 
 const run = (command, args, cwd = root) => execFileSync(command, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
-if (!existsSync('bench/node_modules/.package-lock.json')) run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], join(root, 'bench'));
+if (!existsSync('bench/node_modules/.package-lock.json'))
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], join(root, 'bench'));
 run('npm', ['run', 'build', '--silent']);
 run(process.execPath, ['bench/node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json']);
 
