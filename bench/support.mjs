@@ -16,7 +16,10 @@ export function token(projectId) {
 /** Starts a server that says `ready` over IPC and answers any message with its CPU usage. */
 export async function startServer(path, env) {
   const child = fork(path, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [message] = await Promise.race([once(child, 'message'), once(child, 'exit').then(([code]) => [`exit ${code}`])]);
+  const [message] = await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(([code]) => [`exit ${code}`]),
+  ]);
   if (message !== 'ready') throw new Error(`${path}: ${message}`);
   const cpu = async () => {
     child.send('cpu');
@@ -34,10 +37,17 @@ export async function startServer(path, env) {
 export async function load(server, options) {
   const before = await server.cpu();
   const result = await autocannon({ connections: 50, duration: 5, ...options });
-  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${options.url}: ${result.non2xx} not 2xx, ${result.errors} errors`);
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${options.url}: ${result.non2xx} not 2xx, ${result.errors} errors`);
   const cpu = (await server.cpu()) - before;
   const total = result.requests.total;
-  return { perSecond: total / result.duration, perCpuSecond: total / cpu, microsPerRequest: (cpu / total) * 1e6, p50: result.latency.p50, p99: result.latency.p99 };
+  return {
+    perSecond: total / result.duration,
+    perCpuSecond: total / cpu,
+    microsPerRequest: (cpu / total) * 1e6,
+    p50: result.latency.p50,
+    p99: result.latency.p99,
+  };
 }
 
 export function median(values) {

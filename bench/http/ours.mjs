@@ -34,7 +34,9 @@ class BenchModule {}
 Module({
   controllers: [
     controller('bench-parameter', ParameterController, (type) => Project()(type.prototype, 'get', 0)),
-    controller('bench-scoped', ScopedController, (type) => Reflect.defineMetadata('design:paramtypes', [ProjectContext], type)),
+    controller('bench-scoped', ScopedController, (type) =>
+      Reflect.defineMetadata('design:paramtypes', [ProjectContext], type),
+    ),
   ],
 })(BenchModule);
 

@@ -74,7 +74,10 @@ class ErrorFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
     const status = error instanceof HttpException ? error.getStatus() : 500;
-    response.status(status).type('application/problem+json').send(JSON.stringify({ status, title: (error as Error).message }));
+    response
+      .status(status)
+      .type('application/problem+json')
+      .send(JSON.stringify({ status, title: (error as Error).message }));
   }
 }
 
@@ -96,7 +99,11 @@ class DocumentController {
   }
 
   @Put(':doc_id')
-  async put(@Param('project_id', ParseUUIDPipe) projectId: string, @Param('doc_id') docId: string, @Body() body: DocumentDto): Promise<unknown> {
+  async put(
+    @Param('project_id', ParseUUIDPipe) projectId: string,
+    @Param('doc_id') docId: string,
+    @Body() body: DocumentDto,
+  ): Promise<unknown> {
     const document = { id: docId, ...body };
     await this.cache.set(`${projectId}:doc:${docId}`, document, 3_600_000);
     return document;

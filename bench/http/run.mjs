@@ -12,7 +12,12 @@ export default async function run({ redis }) {
   const env = { NODE_ENV: 'production', LOG_LEVEL: 'warn', AUTH_JWT_SECRET: SECRET };
   const [ourPort, peerPort] = [await freePort(), await freePort()];
   const limits = JSON.stringify({ api: { limit: 1_000_000_000, window_seconds: 60 } });
-  const ours = await startServer('bench/http/ours.mjs', { ...env, PORT: ourPort, REDIS_URL: redis.appUrl, RATE_LIMITS: limits });
+  const ours = await startServer('bench/http/ours.mjs', {
+    ...env,
+    PORT: ourPort,
+    REDIS_URL: redis.appUrl,
+    RATE_LIMITS: limits,
+  });
   const peer = await startServer('bench/.build/http/peer.js', { ...env, PORT: peerPort, REDIS_URL: redis.adminUrl });
   const base = (port) => `http://127.0.0.1:${port}/v1/projects/${projectId}`;
   const body = JSON.stringify({ title: 'A document', content: 'x'.repeat(1000), version: 1 });

@@ -12,7 +12,12 @@ async function picture(app: TestApp, projectId: string): Promise<Record<string, 
       const server = (await app.state.exists(key)) ? app.state : app.cache;
       const bytes = await server.dumpBuffer(key);
       const ttl = (await server.pttl(key)) > 0 ? 'expires' : 'stays';
-      return [key, `${ttl} ${createHash('sha256').update(bytes ?? 'gone').digest('hex')}`] as const;
+      return [
+        key,
+        `${ttl} ${createHash('sha256')
+          .update(bytes ?? 'gone')
+          .digest('hex')}`,
+      ] as const;
     }),
   );
   return Object.fromEntries(entries);
@@ -23,7 +28,9 @@ async function walk(caller: Caller, steps: readonly Step[]): Promise<string> {
   let transcript = '';
   for (const step of steps) {
     const answer = await step.call(caller, memo);
-    expect(`${step.route} ${answer.status} ${answer.status === step.status ? '' : answer.text}`).toBe(`${step.route} ${step.status} `);
+    expect(`${step.route} ${answer.status} ${answer.status === step.status ? '' : answer.text}`).toBe(
+      `${step.route} ${step.status} `,
+    );
     step.learn?.(answer.body as never, memo);
     transcript += `${JSON.stringify(answer.headers)}\n${answer.text}\n`;
   }
@@ -56,7 +63,10 @@ describe('the isolation of projects', () => {
 
   it('leaves every byte of B alone, and shows none of it, while every route is driven for A with the same names', async () => {
     const b = await app.caller('owner');
-    await walk(b, STEPS.filter((step) => step.fills));
+    await walk(
+      b,
+      STEPS.filter((step) => step.fills),
+    );
     const before = await picture(app, b.projectId);
     expect(Object.keys(before).length).toBeGreaterThan(10);
     logs = '';
@@ -67,7 +77,8 @@ describe('the isolation of projects', () => {
 
     expect(await picture(app, b.projectId)).toEqual(before);
     const metrics = (await app.anonymous.get('/metrics').expect(200)).text;
-    for (const [what, text] of Object.entries({ transcript, logs, metrics })) expect(text, what).not.toContain(b.projectId);
+    for (const [what, text] of Object.entries({ transcript, logs, metrics }))
+      expect(text, what).not.toContain(b.projectId);
     expect(metrics).not.toContain(a.projectId);
     expect(logs).toContain(a.projectId);
     expect(logs).not.toContain(a.token);
@@ -75,8 +86,13 @@ describe('the isolation of projects', () => {
 
   it('gives no key of B a longer life than its TTL, but undone work and settings', async () => {
     const b = await app.caller('owner');
-    await walk(b, STEPS.filter((step) => step.fills));
-    const eternal = Object.entries(await picture(app, b.projectId)).flatMap(([key, value]) => (value.startsWith('stays') ? [key.slice(`proj:${b.projectId}:`.length)] : []));
+    await walk(
+      b,
+      STEPS.filter((step) => step.fills),
+    );
+    const eternal = Object.entries(await picture(app, b.projectId)).flatMap(([key, value]) =>
+      value.startsWith('stays') ? [key.slice(`proj:${b.projectId}:`.length)] : [],
+    );
     expect(eternal.filter((key) => !/^(config:|queue:)/.test(key))).toEqual([]);
   });
 
@@ -86,7 +102,13 @@ describe('the isolation of projects', () => {
     for (const method of ['get', 'put', 'post', 'patch', 'delete'] as const) {
       thief[method] = (path) => app.anonymous[method](b.base + path).set('Authorization', `Bearer ${a.token}`);
     }
-    const memo: Memo = { marker: 'm', jobs: [{ job_id: 'j', lease_token: 't' }], reservation: 'r', lock: 'l', session: { id: 's', token: 't' } };
+    const memo: Memo = {
+      marker: 'm',
+      jobs: [{ job_id: 'j', lease_token: 't' }],
+      reservation: 'r',
+      lock: 'l',
+      session: { id: 's', token: 't' },
+    };
     for (const step of STEPS) {
       const answer = await step.call(thief, memo);
       // Steps that send a session send one that B does not know.
@@ -98,7 +120,10 @@ describe('the isolation of projects', () => {
   it('mixes not one byte into the answers of 1,000 concurrent requests of two projects', async () => {
     const callers = await Promise.all([app.caller('owner'), app.caller('owner')]);
     for (const caller of callers) {
-      await caller.put('/documents/same').send({ title: caller.projectId, content: caller.projectId.repeat(20), version: 1 }).expect(200);
+      await caller
+        .put('/documents/same')
+        .send({ title: caller.projectId, content: caller.projectId.repeat(20), version: 1 })
+        .expect(200);
     }
     const answers = await Promise.all(
       Array.from({ length: 1000 }, async (_, i) => {
@@ -106,7 +131,9 @@ describe('the isolation of projects', () => {
         const answer =
           i % 4 < 2
             ? await caller.get('/documents/same')
-            : await caller.post('/progress').send({ type: 'note', data: { message: `${caller.projectId} ${randomUUID()}` } });
+            : await caller
+                .post('/progress')
+                .send({ type: 'note', data: { message: `${caller.projectId} ${randomUUID()}` } });
         return { caller, status: answer.status, text: answer.text + JSON.stringify(answer.headers) };
       }),
     );

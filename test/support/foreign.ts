@@ -7,7 +7,11 @@ import { Redis } from 'ioredis';
 /** Another program on the same Redis: plain commands and text, and no code of the product. */
 export interface Foreign {
   readonly name: string;
-  put(url: string, project: string, doc: { id: string; title: string; content: string; version: number }): Promise<void>;
+  put(
+    url: string,
+    project: string,
+    doc: { id: string; title: string; content: string; version: number },
+  ): Promise<void>;
   get(url: string, project: string, docId: string): Promise<unknown>;
   push(url: string, project: string, docId: string, chunks: string[]): Promise<void>;
   pop(url: string, project: string): Promise<unknown>;
@@ -28,12 +32,24 @@ async function using<T>(url: string, work: (redis: Redis) => Promise<T>): Promis
 const plainClient: Foreign = {
   name: 'plain commands',
   put: (url, p, { id, title, content, version }) =>
-    using(url, async (redis) => void (await redis.setex(`proj:${p}:doc:${id}`, 3600, JSON.stringify({ id, title, content, version })))),
+    using(
+      url,
+      async (redis) =>
+        void (await redis.setex(`proj:${p}:doc:${id}`, 3600, JSON.stringify({ id, title, content, version }))),
+    ),
   get: (url, p, id) => using(url, async (redis) => JSON.parse((await redis.get(`proj:${p}:doc:${id}`)) ?? 'null')),
   push: (url, p, id, chunks) =>
-    using(url, async (redis) => void (await redis.rpush(`proj:${p}:queue:embeddings`, JSON.stringify({ project_id: p, doc_id: id, chunks })))),
+    using(
+      url,
+      async (redis) =>
+        void (await redis.rpush(`proj:${p}:queue:embeddings`, JSON.stringify({ project_id: p, doc_id: id, chunks }))),
+    ),
   pop: (url, p) => using(url, async (redis) => JSON.parse((await redis.lpop(`proj:${p}:queue:embeddings`)) ?? 'null')),
-  publish: (url, p, type, message) => using(url, async (redis) => void (await redis.publish(`proj:${p}:progress`, JSON.stringify({ type, data: { message } })))),
+  publish: (url, p, type, message) =>
+    using(
+      url,
+      async (redis) => void (await redis.publish(`proj:${p}:progress`, JSON.stringify({ type, data: { message } }))),
+    ),
   async listen(url, p) {
     const redis = new Redis(url);
     const next = once(redis, 'message').then(([, message]) => {
@@ -52,7 +68,8 @@ function pythonClient(python: string): Foreign {
   const call = async (...args: string[]): Promise<string> => (await run(python, [script, ...args])).stdout.trim();
   return {
     name: 'a Python program',
-    put: async (url, p, { id, title, content, version }) => void (await call('put', url, p, id, title, content, String(version))),
+    put: async (url, p, { id, title, content, version }) =>
+      void (await call('put', url, p, id, title, content, String(version))),
     get: async (url, p, id) => JSON.parse(await call('get', url, p, id)) as unknown,
     push: async (url, p, id, chunks) => void (await call('push', url, p, id, ...chunks)),
     pop: async (url, p) => JSON.parse(await call('pop', url, p)) as unknown,
