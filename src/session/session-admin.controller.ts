@@ -26,10 +26,10 @@ export class SessionAdminController {
   }
 
   /** Ends one session. */
-  @Delete(':session_id')
+  @Delete(':id')
   @HttpCode(204)
   @ApiProblems('not_found')
-  async end(@Param('session_id', NamePipe) sessionId: string): Promise<void> {
+  async end(@Param('id', NamePipe) sessionId: string): Promise<void> {
     if (await this.sessions.end(this.context.projectId, sessionId)) return;
     throw new AppError('not_found', 'session.end', 'There is no such session.');
   }

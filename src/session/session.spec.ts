@@ -152,7 +152,7 @@ describe('sessions', () => {
     expect(await fields(owner.get('/sessions?cursor=next').expect(400))).toEqual(['cursor']);
     expect(await fields(owner.delete('/sessions?user=a').expect(400))).toEqual(['user']);
     expect(await fields(owner.delete('/sessions?user_id=').expect(400))).toEqual(['user_id']);
-    expect(await fields(owner.delete('/sessions/a%3Ab').expect(400))).toEqual(['session_id']);
+    expect(await fields(owner.delete('/sessions/a%3Ab').expect(400))).toEqual(['id']);
   });
 
   it('logs out, takes the cookie back, and answers a repetition alike', async () => {
