@@ -1,8 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis } from '../../scripts/lib/redis-server.mjs';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
@@ -162,30 +158,5 @@ describe('the life of a session', () => {
     const found = await app.keysOf(projectId);
     expect(found).toHaveLength(4);
     for (const key of found) expect(await app.state.pttl(key), key).toBeGreaterThan(0);
-  });
-
-  it('is not denied while Redis is away, and goes on when it is back', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'session-test-'));
-    const server = await startRedis({ role: 'state', dir, passwords: { admin: 'admin', app: 'app' } });
-    const own = await TestApp.start({ servers: { state: server } });
-    try {
-      const caller = await own.caller('editor');
-      const { token } = (await caller.post('/sessions').expect(201)).body;
-      const current = () =>
-        own.anonymous.get(`${caller.base}/sessions/current`).set('Authorization', `Session ${token}`);
-      await current().expect(200);
-      await server.stop();
-      for (let i = 0; i < 5; i += 1) {
-        const refused = await current().expect(503);
-        expect(refused.body.code).toBe('redis_unavailable');
-        expect(refused.headers['retry-after']).toBe('1');
-      }
-      await server.restart();
-      await until(async () => (await current()).status === 200, 'the session');
-    } finally {
-      await own.close();
-      await server.stop();
-      await rm(dir, { recursive: true, force: true });
-    }
   });
 });
