@@ -33,7 +33,11 @@ export class CacheReader {
 
   // Between an invalidation and the end of its sweep a key may hold what was invalidated; it is shown only if the API wrote
   // it since. That is asked *before* the value is read: once true it stays true for whatever the key holds later.
-  async #readUnsettled(projectId: ProjectId, key: string, mark: Buffer | null | undefined): Promise<Buffer | undefined> {
+  async #readUnsettled(
+    projectId: ProjectId,
+    key: string,
+    mark: Buffer | null | undefined,
+  ): Promise<Buffer | undefined> {
     const seen = parseMark(mark) ?? (await this.epoch.load(projectId));
     if (seen.dirty) this.sweeper.sweepSoon(projectId);
     const freshKey = this.keys.fresh(projectId);

@@ -10,7 +10,7 @@ import type { RequestProject } from '../project-context/request-project.js';
 import { CacheService } from './cache.service.js';
 import type { StoredDocument } from './document-codec.js';
 import { DocumentDto, PutDocumentDto } from './dto/document.dto.js';
-import { VersionPipe } from './version.pipe.js';
+import { Version } from './version.decorator.js';
 
 const IF_NONE_MATCH = {
   name: 'If-None-Match',
@@ -57,7 +57,7 @@ export class DocumentController {
   async getVersion(
     @Project() { projectId }: RequestProject,
     @Param('doc_id', NamePipe) docId: string,
-    @Param('version', VersionPipe) version: number,
+    @Version() version: number,
     @Headers('if-none-match') ifNoneMatch: string | undefined,
     @Res() response: Response,
   ): Promise<void> {
