@@ -37,13 +37,14 @@ export class CacheEpoch {
   async load(projectId: ProjectId): Promise<Mark> {
     const key = this.keys.epoch(projectId);
     const truth = await this.gateway.call('state', 'cache.epoch', (client) => client.get(key));
-    return parse(await this.scripts.merge(projectId, 'copy', truth ?? NEVER_INVALIDATED));
+    return parse(await this.scripts.merge(projectId, 'copy', truth ?? NEVER_INVALIDATED, true));
   }
 
   /** {@link load}, and the truth up to the copy, should the state server have lost its last writes. */
   async reconcile(projectId: ProjectId): Promise<Mark> {
     const copy = await this.load(projectId);
-    return parse(await this.scripts.merge(projectId, 'truth', text(copy)));
+    const truth = await this.scripts.merge(projectId, 'truth', text(copy), copy.dirty);
+    return parse(truth);
   }
 
   /**
@@ -52,18 +53,19 @@ export class CacheEpoch {
    */
   async invalidate(projectId: ProjectId): Promise<void> {
     const mark = await this.scripts.invalidate(projectId, 0);
-    const copy = parse(await this.scripts.merge(projectId, 'copy', mark));
+    const copy = parse(await this.scripts.merge(projectId, 'copy', mark, true));
     // A copy that is ahead belongs to an invalidation that overtook this one, or to a truth that was lost while the clock
     // stepped back. Beyond it, either way.
     if (copy.epoch === parse(mark).epoch) return;
-    await this.scripts.merge(projectId, 'copy', await this.scripts.invalidate(projectId, Number(copy.epoch)));
+    const beyond = await this.scripts.invalidate(projectId, Number(copy.epoch));
+    await this.scripts.merge(projectId, 'copy', beyond, true);
   }
 
-  /** Says that nothing from before this epoch is left. Without effect when a newer epoch has begun. */
+  /** Says that nothing from before this epoch is left. Without effect where a newer epoch has begun or a purge took the mark. */
   async settle(projectId: ProjectId, epoch: string): Promise<void> {
     const clean = text({ dirty: false, epoch });
-    await this.scripts.merge(projectId, 'truth', clean);
-    await this.scripts.merge(projectId, 'copy', clean);
+    await this.scripts.merge(projectId, 'truth', clean, false);
+    await this.scripts.merge(projectId, 'copy', clean, false);
   }
 }
 

@@ -74,6 +74,7 @@ describe('documents when Redis fails', () => {
       .put('/documents/a')
       .send({ ...A, version: 2 })
       .expect(200);
+    await owner.delete('/documents/b').expect(204);
     await owner.delete('/documents').expect(503);
     await state.restart();
   });

@@ -36,7 +36,7 @@ export const mergeTruth = defineScript({
   file: MERGE,
   role: 'state',
   keys: ['epoch', 'fresh'],
-  args: ['mark'],
+  args: ['mark', 'create'],
 });
 
 export const mergeCopy = defineScript({
@@ -44,7 +44,7 @@ export const mergeCopy = defineScript({
   file: MERGE,
   role: 'cache',
   keys: ['epoch', 'fresh'],
-  args: ['mark'],
+  args: ['mark', 'create'],
 });
 
 export const sweepDocuments = defineScript({
@@ -123,11 +123,11 @@ export class CacheScripts {
     })) as string;
   }
 
-  /** @returns the mark that stands there now. */
-  async merge(projectId: ProjectId, where: 'truth' | 'copy', mark: string): Promise<string> {
+  /** @param create also where there is no mark. @returns the mark that stands there now, `''` for none. */
+  async merge(projectId: ProjectId, where: 'truth' | 'copy', mark: string, create: boolean): Promise<string> {
     return (await this.runner.run(where === 'truth' ? mergeTruth : mergeCopy, {
       keys: { epoch: this.keys.epoch(projectId), fresh: this.keys.fresh(projectId) },
-      args: { mark },
+      args: { mark, create: create ? 1 : 0 },
     })) as string;
   }
 

@@ -47,7 +47,12 @@ export class CacheService implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.purges.register('cache', (projectId) => this.invalidateAll(projectId));
+    // The purge sweeps for itself; the mark goes last, because what it hides would come back to life without it.
+    this.purges.register(
+      'cache',
+      (projectId) => this.epoch.invalidate(projectId),
+      (projectId) => [this.keys.epoch(projectId)],
+    );
   }
 
   /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. */

@@ -6,7 +6,8 @@
 -- KEYS[2] fresh      proj:<p>:cache:fresh  HASH, of no use once the mark is clean
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] mark       what is known elsewhere
--- Returns the mark that stands now; LATE, WRONGTYPE.
+-- ARGV[3] create     1: write it also where there is no mark
+-- Returns the mark that stands now, '' for none; LATE, WRONGTYPE.
 -- Cost: O(1), 6 commands.
 -- @include "prelude"
 if late(redis_us() / 1000) then return LATE end
@@ -18,6 +19,7 @@ local function parse(mark)
 end
 
 local stored = redis.call('GET', KEYS[1]) or ''
+if stored == '' and ARGV[3] ~= '1' then return '' end
 local last, was_clean = parse(stored)
 local number, is_clean = parse(ARGV[2])
 if number < last or (number == last and (was_clean or not is_clean)) then return stored end

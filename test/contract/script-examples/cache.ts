@@ -66,7 +66,10 @@ export const examples: ScriptExample[] = [
     example(script, {
       prepare: async (app, projectId) => {
         const keys = app.get(CacheKeys);
-        return { keys: { epoch: keys.epoch(projectId), fresh: keys.fresh(projectId) }, args: { mark: 'clean:5' } };
+        return {
+          keys: { epoch: keys.epoch(projectId), fresh: keys.fresh(projectId) },
+          args: { mark: 'clean:5', create: 1 },
+        };
       },
     }),
   ),
