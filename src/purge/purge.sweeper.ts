@@ -84,7 +84,8 @@ export class PurgeSweeper implements OnModuleDestroy {
       }
     }
     if (signal.aborted) return count;
-    for (const role of roles) count += await this.#unlink(role, last);
+    // Truth before copy: a reader between the two would make the copy again.
+    for (const role of roles.toReversed()) count += await this.#unlink(role, last);
     return count;
   }
 
