@@ -24,7 +24,7 @@
 -- ARGV[7] default_attempts for tasks of others
 -- ARGV[8] request    '1' when the caller named its request, else ''
 -- ARGV[9..] ids...   unused ids, one for each job that may be leased
--- Returns {next_due_ms, expired ids, buried ids, nonce, job…}, a job being {id, attempt, raw, operation, token, deadline_ms}.
+-- Returns {next_due_ms, expired, buried, nonce, job…}, a job being {id, attempt, raw, operation, token, deadline_ms}.
 -- Also LATE, WRONGTYPE.
 -- Cost: O(log n) per job, 8 commands each; one reply holds at most 1 MiB.
 -- @include "prelude"
@@ -35,7 +35,7 @@ if not types_ok() or not is_type(KEYS[11], 'hash') or not is_type(KEYS[12], 'has
 local settled = settle()
 
 local function answer(jobs, nonce)
-  local reply = { next_due(), settled[1], settled[2], nonce }
+  local reply = { next_due(), settled.expired, settled.buried, nonce }
   for _, leased in ipairs(jobs) do reply[#reply + 1] = leased end
   return reply
 end
@@ -86,7 +86,7 @@ local function pop(spare)
   redis.call('INCRBY', SIZE, #raw)
   if readable(raw) then return spare end
   bury(spare, 'unreadable: not JSON of this project, empty, or over 1 MiB')
-  settled[2][#settled[2] + 1] = spare
+  settled.buried = settled.buried + 1
   return nil
 end
 

@@ -89,9 +89,9 @@ local function mark_taken(ids)
   end
 end
 
--- Brings the places up to date; bounded. Returns {expired, buried}: ids, for events and counts.
+-- Brings the places up to date; bounded. Returns how many leases expired, and how many of those jobs are dead now.
 local function settle()
-  local expired, buried = {}, {}
+  local expired, buried = 0, 0
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, REAP)) do
     redis.call('ZREM', LEASES, id)
     local fields = job(id, 'attempts', 'max', 'order')
@@ -99,10 +99,10 @@ local function settle()
       finish(id, 'cancelled')
     elseif fields and tonumber(fields[2]) >= tonumber(fields[3]) then
       bury(id, 'lease expired')
-      buried[#buried + 1] = id
+      buried = buried + 1
     elseif fields then
       to_retry(id, fields[4])
-      expired[#expired + 1] = id
+      expired = expired + 1
     end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(now_ms), 'LIMIT', 0, PROMOTE)) do
@@ -118,7 +118,7 @@ local function settle()
   end
   local excess = redis.call('ZCARD', WAITING) - redis.call('LLEN', W)
   if excess > 0 then mark_taken(redis.call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) end
-  return { expired, buried }
+  return { expired = expired, buried = buried }
 end
 
 -- The next moment (ms) at which settle() has something to do by itself; -1 when there is none.
