@@ -18,12 +18,27 @@ export class JobEvents {
   constructor(private readonly progress: ProgressService) {}
 
   /** @param operationId nothing happens without one. */
-  async report(projectId: ProjectId, queue: string, jobId: string, operationId: string | undefined, report: JobReport): Promise<void> {
+  async report(
+    projectId: ProjectId,
+    queue: string,
+    jobId: string,
+    operationId: string | undefined,
+    report: JobReport,
+  ): Promise<void> {
     if (operationId === undefined) return;
     try {
-      await this.progress.publish(projectId, { type: 'job', data: { queue, job_id: jobId, ...report }, operation_id: operationId });
+      await this.progress.publish(projectId, {
+        type: 'job',
+        data: { queue, job_id: jobId, ...report },
+        operation_id: operationId,
+      });
     } catch (error) {
-      this.#log.warn({ msg: 'a job event was not published', project_id: projectId, queue, reason: (error as Error).message });
+      this.#log.warn({
+        msg: 'a job event was not published',
+        project_id: projectId,
+        queue,
+        reason: (error as Error).message,
+      });
     }
   }
 }

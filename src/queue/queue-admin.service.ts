@@ -18,9 +18,15 @@ export class QueueAdminService {
   ) {}
 
   /** A page of dead letters, oldest first. @param cursor of the page before, or `undefined`. */
-  async dead(projectId: ProjectId, queue: string, limit: number, cursor?: string): Promise<{ items: DeadLetter[]; nextCursor?: string }> {
+  async dead(
+    projectId: ProjectId,
+    queue: string,
+    limit: number,
+    cursor?: string,
+  ): Promise<{ items: DeadLetter[]; nextCursor?: string }> {
     this.registry.get(queue);
-    if (cursor !== undefined && !/^\d{1,17}$/.test(cursor)) throw invalid('queue.dead', [{ field: 'cursor', message: 'must be a cursor of an answer' }]);
+    if (cursor !== undefined && !/^\d{1,17}$/.test(cursor))
+      throw invalid('queue.dead', [{ field: 'cursor', message: 'must be a cursor of an answer' }]);
     const rows = await this.store.dead(projectId, queue, cursor ?? '-inf', limit);
     const items = rows.map(({ jobId, attempts, error, moment, raw }) => ({
       jobId,
@@ -52,7 +58,9 @@ export class QueueAdminService {
   async resume(projectId: ProjectId, queue: string): Promise<void> {
     this.registry.get(queue);
     const { wake } = this.keys.places(projectId, queue);
-    await this.gateway.call('state', 'queue.resume', (client) => client.hdel(this.keys.settings(projectId, queue), 'paused'));
+    await this.gateway.call('state', 'queue.resume', (client) =>
+      client.hdel(this.keys.settings(projectId, queue), 'paused'),
+    );
     await this.gateway.call('state', 'queue.resume', (client) => client.publish(wake, ''));
   }
 

@@ -23,4 +23,5 @@ export interface JobHandler {
 }
 
 /** Marks a {@link JobHandler} as the consumer of a queue. */
-export const QueueConsumer = (queue: string, options: ConsumerOptions = {}): ClassDecorator => SetMetadata(QUEUE_CONSUMER, { queue, ...options });
+export const QueueConsumer = (queue: string, options: ConsumerOptions = {}): ClassDecorator =>
+  SetMetadata(QUEUE_CONSUMER, { queue, ...options });

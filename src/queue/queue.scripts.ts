@@ -17,7 +17,13 @@ export const leaseJobs = defineScript({
   keys: [...PLACES, 'settings', 'request'],
   args: ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'request', 'ids...'],
 });
-export const ackJobs = defineScript({ op: 'queue.ack', file: file('ack'), role: 'state', keys: PLACES, args: ['acks...'] });
+export const ackJobs = defineScript({
+  op: 'queue.ack',
+  file: file('ack'),
+  role: 'state',
+  keys: PLACES,
+  args: ['acks...'],
+});
 export const nackJob = defineScript({
   op: 'queue.nack',
   file: file('nack'),
@@ -39,7 +45,13 @@ export const extendLease = defineScript({
   keys: PLACES,
   args: ['id', 'token', 'lease_ms'],
 });
-export const cancelJob = defineScript({ op: 'queue.cancel', file: file('cancel'), role: 'state', keys: PLACES, args: ['id'] });
+export const cancelJob = defineScript({
+  op: 'queue.cancel',
+  file: file('cancel'),
+  role: 'state',
+  keys: PLACES,
+  args: ['id'],
+});
 export const readJob = defineScript({ op: 'queue.job', file: file('job'), role: 'state', keys: PLACES, args: ['id'] });
 export const countJobs = defineScript({
   op: 'queue.counts',
@@ -56,5 +68,17 @@ export const listDead = defineScript({
   args: ['after', 'limit'],
   readonly: true,
 });
-export const redriveDead = defineScript({ op: 'queue.redrive', file: file('redrive'), role: 'state', keys: PLACES, args: ['limit'] });
-export const dropDead = defineScript({ op: 'queue.drop-dead', file: file('drop-dead'), role: 'state', keys: PLACES, args: ['limit'] });
+export const redriveDead = defineScript({
+  op: 'queue.redrive',
+  file: file('redrive'),
+  role: 'state',
+  keys: PLACES,
+  args: ['limit'],
+});
+export const dropDead = defineScript({
+  op: 'queue.drop-dead',
+  file: file('drop-dead'),
+  role: 'state',
+  keys: PLACES,
+  args: ['limit'],
+});

@@ -68,7 +68,9 @@ export class QueueService implements OnModuleInit {
     { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
   ): Promise<{ jobId: string; state: JobState }[]> {
     const declaration = this.registry.get(queue);
-    const raw = jobs.map((job, i) => this.#raw(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'));
+    const raw = jobs.map((job, i) =>
+      this.#raw(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
+    );
     const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
     if (!added) {
       throw new AppError('queue_full', 'queue.enqueue', 'The queue holds as many jobs or bytes as it may.', {
@@ -119,7 +121,11 @@ export class QueueService implements OnModuleInit {
     const endings = await this.store.ack(
       projectId,
       queue,
-      acks.map((ack, i) => ({ jobId: ack.jobId, token: ack.leaseToken, result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result') })),
+      acks.map((ack, i) => ({
+        jobId: ack.jobId,
+        token: ack.leaseToken,
+        result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
+      })),
     );
     await Promise.all(endings.map((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending)));
     return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
@@ -233,10 +239,14 @@ export class QueueService implements OnModuleInit {
   #raw(projectId: ProjectId, type: new () => object, job: NewJob, field: string): RawJob {
     const task = check(type, job.task);
     if (Array.isArray(task)) {
-      throw invalid('queue.enqueue', task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })));
+      throw invalid(
+        'queue.enqueue',
+        task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })),
+      );
     }
     const raw = JSON.stringify({ project_id: projectId, ...task });
-    if (Buffer.byteLength(raw) > MAX_TASK_BYTES) throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
+    if (Buffer.byteLength(raw) > MAX_TASK_BYTES)
+      throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
     return {
       raw,
       maxAttempts: job.maxAttempts ?? DEFAULT_ATTEMPTS,
@@ -246,7 +256,13 @@ export class QueueService implements OnModuleInit {
     };
   }
 
-  async #leaseNow(projectId: ProjectId, queue: string, max: number, leaseSeconds: number, requestId: string | undefined) {
+  async #leaseNow(
+    projectId: ProjectId,
+    queue: string,
+    max: number,
+    leaseSeconds: number,
+    requestId: string | undefined,
+  ) {
     const reply = await this.store.lease(projectId, queue, max, leaseSeconds * 1000, requestId);
     this.metrics.count(queue, 'expired', reply.expired);
     this.metrics.count(queue, 'dead', reply.buried);
@@ -265,7 +281,13 @@ export class QueueService implements OnModuleInit {
     }
     this.metrics.count(queue, 'leased', jobs.length);
     await Promise.all(
-      jobs.map((job) => this.events.report(projectId, queue, job.jobId, job.operationId, { status: 'running', stage: 'leased', attempt: job.attempt })),
+      jobs.map((job) =>
+        this.events.report(projectId, queue, job.jobId, job.operationId, {
+          status: 'running',
+          stage: 'leased',
+          attempt: job.attempt,
+        }),
+      ),
     );
     const lease: Lease = { jobs, nonce: reply.nonce, ...(requestId === undefined ? {} : { requestId }) };
     return { lease, nextDue: reply.nextDue };
@@ -279,10 +301,18 @@ export class QueueService implements OnModuleInit {
       await this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
     } else if (state === 'dead') {
       this.metrics.count(queue, 'dead');
-      await this.events.report(projectId, queue, jobId, operationId, { status: 'failed', stage: 'dead', ...(error ? { error } : {}) });
+      await this.events.report(projectId, queue, jobId, operationId, {
+        status: 'failed',
+        stage: 'dead',
+        ...(error ? { error } : {}),
+      });
     } else if (state !== 'cancelled') {
       this.metrics.count(queue, 'retried');
-      await this.events.report(projectId, queue, jobId, operationId, { status: 'running', stage: 'retrying', ...(error ? { message: error } : {}) });
+      await this.events.report(projectId, queue, jobId, operationId, {
+        status: 'running',
+        stage: 'retrying',
+        ...(error ? { message: error } : {}),
+      });
     }
   }
 }
@@ -290,7 +320,8 @@ export class QueueService implements OnModuleInit {
 function encodeResult(result: unknown, field: string): string {
   if (result === undefined || result === null) return '';
   const text = JSON.stringify(result);
-  if (Buffer.byteLength(text) > MAX_RESULT_BYTES) throw invalid('queue.ack', [{ field, message: `must be at most ${MAX_RESULT_BYTES} bytes of JSON` }]);
+  if (Buffer.byteLength(text) > MAX_RESULT_BYTES)
+    throw invalid('queue.ack', [{ field, message: `must be at most ${MAX_RESULT_BYTES} bytes of JSON` }]);
   return text;
 }
 

@@ -74,7 +74,13 @@ export class QueueStore {
     return pairs(reply.slice(1)).map(([jobId, state]) => ({ jobId, state: state as JobState }));
   }
 
-  async lease(projectId: ProjectId, queue: string, max: number, leaseMs: number, requestId?: string): Promise<LeaseReply> {
+  async lease(
+    projectId: ProjectId,
+    queue: string,
+    max: number,
+    leaseMs: number,
+    requestId?: string,
+  ): Promise<LeaseReply> {
     const [due, expired, buried, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
       keys: {
         ...this.keys.places(projectId, queue),
@@ -108,7 +114,11 @@ export class QueueStore {
     };
   }
 
-  async ack(projectId: ProjectId, queue: string, acks: readonly { jobId: string; token: string; result: string }[]): Promise<Ending[]> {
+  async ack(
+    projectId: ProjectId,
+    queue: string,
+    acks: readonly { jobId: string; token: string; result: string }[],
+  ): Promise<Ending[]> {
     const reply = await this.runner.run(ackJobs, {
       keys: this.keys.places(projectId, queue),
       args: { acks: acks.flatMap((ack) => [ack.jobId, ack.token, ack.result]) },
@@ -166,7 +176,11 @@ export class QueueStore {
     return { expiresAt: Number(deadline), cancelled: cancelled === 1, ...optional('operationId', operationId) };
   }
 
-  async cancel(projectId: ProjectId, queue: string, jobId: string): Promise<{ state: JobState | 'missing'; operationId?: string }> {
+  async cancel(
+    projectId: ProjectId,
+    queue: string,
+    jobId: string,
+  ): Promise<{ state: JobState | 'missing'; operationId?: string }> {
     const [state, operationId] = (await this.runner.run(cancelJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
@@ -180,10 +194,18 @@ export class QueueStore {
     queue: string,
     jobId: string,
   ): Promise<{ position: number; due: number; deadline: number; fields: Map<string, string> } | undefined> {
-    const reply = (await this.runner.run(readJob, { keys: this.keys.places(projectId, queue), args: { id: jobId } })) as (string | number)[];
+    const reply = (await this.runner.run(readJob, {
+      keys: this.keys.places(projectId, queue),
+      args: { id: jobId },
+    })) as (string | number)[];
     if (reply.length === 0) return undefined;
     const [position, due, deadline, ...fields] = reply;
-    return { position: Number(position), due: Number(due), deadline: Number(deadline), fields: new Map(pairs(fields as string[])) };
+    return {
+      position: Number(position),
+      due: Number(due),
+      deadline: Number(deadline),
+      fields: new Map(pairs(fields as string[])),
+    };
   }
 
   async counts(projectId: ProjectId, queue: string) {
@@ -197,7 +219,10 @@ export class QueueStore {
   }
 
   async dead(projectId: ProjectId, queue: string, after: string, limit: number) {
-    const reply = (await this.runner.run(listDead, { keys: this.keys.places(projectId, queue), args: { after, limit } })) as string[][];
+    const reply = (await this.runner.run(listDead, {
+      keys: this.keys.places(projectId, queue),
+      args: { after, limit },
+    })) as string[][];
     return reply.map(([jobId, moment, attempts, error, raw]) => ({
       jobId: jobId!,
       moment: moment!,
@@ -209,7 +234,10 @@ export class QueueStore {
 
   /** @returns how many were put back, at most 100. */
   async redrive(projectId: ProjectId, queue: string, limit: number): Promise<number> {
-    return (await this.runner.run(redriveDead, { keys: this.keys.places(projectId, queue), args: { limit } })) as number;
+    return (await this.runner.run(redriveDead, {
+      keys: this.keys.places(projectId, queue),
+      args: { limit },
+    })) as number;
   }
 
   /** @returns how many were removed, at most 100. */
@@ -229,4 +257,3 @@ function pairs(flat: readonly string[]): [string, string][] {
 function optional<K extends string>(name: K, value: string | undefined): { [N in K]?: string } {
   return (value ? { [name]: value } : {}) as { [N in K]?: string };
 }
-

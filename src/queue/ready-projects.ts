@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
-import { parseProjectId, type ProjectId } from '../common/project-id.js';
-import { KeyBuilder } from '../redis/key-builder.js';
+import type { ProjectId } from '../common/project-id.js';
+import { ProjectScan } from '../redis/project-scan.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { RedisSubscriber } from '../redis/redis-subscriber.js';
 import { QueueKeys } from './queue.keys.js';
@@ -26,7 +26,7 @@ export class ReadyProjects implements OnModuleDestroy {
     private readonly gateway: RedisGateway,
     private readonly subscriber: RedisSubscriber,
     private readonly keys: QueueKeys,
-    private readonly builder: KeyBuilder,
+    private readonly scan: ProjectScan,
   ) {}
 
   /** Calls `ready` whenever a project may have work in the queue; it may be called for nothing, never too late. */
@@ -48,8 +48,7 @@ export class ReadyProjects implements OnModuleDestroy {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  #meet(watch: { known: Map<ProjectId, number>; ready: (projectId: ProjectId) => void }, text: string): void {
-    const projectId = parseProjectId(text);
+  #meet(watch: { known: Map<ProjectId, number>; ready: (projectId: ProjectId) => void }, projectId: ProjectId): void {
     watch.known.set(projectId, Date.now());
     watch.ready(projectId);
   }
@@ -83,7 +82,8 @@ export class ReadyProjects implements OnModuleDestroy {
 
   async #discover(): Promise<void> {
     for (const [queue, watch] of this.#watched) {
-      for await (const projectId of this.gateway.projectsWith('queue', queue, this.#closing.signal)) this.#meet(watch, projectId);
+      for await (const projectId of this.scan.projectsWithQueue(queue, this.#closing.signal))
+        this.#meet(watch, projectId);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import type { ProjectId } from '../common/project-id.js';
 import { KeyBuilder } from './key-builder.js';
 import { type RedisClient, RedisConnections } from './redis-connections.js';
 
@@ -24,7 +25,7 @@ interface Channel {
 export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   readonly #log = new Logger('RedisSubscriber');
   readonly #channels = new Map<string, Channel>();
-  readonly #wakeListeners = new Set<(projectId: string, queue: string) => void>();
+  readonly #wakeListeners = new Set<(projectId: ProjectId, queue: string) => void>();
   readonly #reconnectListeners = new Set<() => void>();
   readonly #client: RedisClient;
   #probe: NodeJS.Timeout | undefined;
@@ -79,7 +80,7 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   }
 
   /** Hears the queue wake-ups of all projects: the one pattern subscription that the contract allows. */
-  async onWake(listener: (projectId: string, queue: string) => void): Promise<() => void> {
+  async onWake(listener: (projectId: ProjectId, queue: string) => void): Promise<() => void> {
     this.#wakeListeners.add(listener);
     if (this.#wakeListeners.size === 1) await this.#send(() => this.#client.psubscribe(this.keys.wakePattern));
     return () => void this.#wakeListeners.delete(listener);

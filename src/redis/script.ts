@@ -69,7 +69,9 @@ export function positions(names: readonly string[], values: Readonly<Record<stri
 
 // `-- @include "name"` is replaced by src/redis/lua/name.lua, `-- @include "./name"` by name.lua beside the script.
 function load(file: URL): string {
-  return readFileSync(file, 'utf8').replace(/^-- @include "(\.\/)?([a-z-]+)"$/gm, (_, own: string | undefined, name: string) =>
-    readFileSync(new URL(`${name}.lua`, own ? file : new URL('./lua/', import.meta.url)), 'utf8').trimEnd(),
+  return readFileSync(file, 'utf8').replace(
+    /^-- @include "(\.\/)?([a-z-]+)"$/gm,
+    (_, own: string | undefined, name: string) =>
+      readFileSync(new URL(`${name}.lua`, own ? file : new URL('./lua/', import.meta.url)), 'utf8').trimEnd(),
   );
 }
