@@ -47,13 +47,13 @@ export function toJobDto(job: JobView): JobDto {
     attempts: job.attempts,
     max_attempts: job.maxAttempts,
     created_at: rfc3339(job.createdAt),
-    ...given('finished_at', job.finishedAt, rfc3339),
+    ...time('finished_at', job.finishedAt),
     ...given('last_error', job.lastError),
     ...given('result', job.result),
     ...given('operation_id', job.operationId),
     ...given('position', job.position),
-    ...given('retry_at', job.retryAt, rfc3339),
-    ...given('lease_expires_at', job.leaseExpiresAt, rfc3339),
+    ...time('retry_at', job.retryAt),
+    ...time('lease_expires_at', job.leaseExpiresAt),
   };
 }
 
@@ -68,7 +68,10 @@ export function toDeadLetterDto(letter: DeadLetter): DeadLetterDto {
 }
 
 // A member that is not there is left out, not null.
-function given<K extends string, T, U = T>(name: K, value: T | undefined, map?: (value: T) => U): { [N in K]?: U } {
-  if (value === undefined) return {};
-  return { [name]: map ? map(value) : value } as { [N in K]?: U };
+function given<K extends string, T>(name: K, value: T | undefined): { [N in K]?: T } {
+  return (value === undefined ? {} : { [name]: value }) as { [N in K]?: T };
+}
+
+function time<K extends string>(name: K, epochMs: number | undefined): { [N in K]?: string } {
+  return given(name, epochMs === undefined ? undefined : rfc3339(epochMs));
 }
