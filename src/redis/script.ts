@@ -71,7 +71,10 @@ export function positions(names: readonly string[], values: Readonly<Record<stri
 function load(file: URL): string {
   return readFileSync(file, 'utf8').replace(
     /^-- @include "(\.\/)?([a-z-]+)"$/gm,
-    (_, own: string | undefined, name: string) =>
-      readFileSync(new URL(`${name}.lua`, own ? file : new URL('./lua/', import.meta.url)), 'utf8').trimEnd(),
+    (_, beside: string | undefined, name: string) =>
+      readFileSync(
+        beside ? new URL(`./${name}.lua`, file) : new URL(`./lua/${name}.lua`, import.meta.url),
+        'utf8',
+      ).trimEnd(),
   );
 }
