@@ -7,6 +7,7 @@ import { Parking } from './parking.js';
 @Injectable()
 export class QueueMetrics {
   readonly #events: Counter<'queue' | 'event'>;
+  readonly #parked: Gauge;
 
   constructor(registry: MetricsRegistry, parking: Parking) {
     this.#events = new Counter({
@@ -15,13 +16,11 @@ export class QueueMetrics {
       labelNames: ['queue', 'event'],
       registers: [registry.registry],
     });
-    new Gauge({
+    this.#parked = new Gauge({
       name: 'queue_parked_polls',
       help: 'Lease requests that wait for a job.',
       registers: [registry.registry],
-      collect() {
-        this.set(parking.parked);
-      },
+      collect: () => this.#parked.set(parking.parked),
     });
   }
 

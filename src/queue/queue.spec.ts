@@ -418,13 +418,9 @@ describe('queues', () => {
       await fresh();
       const jobs = [{ task: task('a') }, { task: { doc_id: 'b:', chunks: 'no' } }];
       const { body } = await owner.post(`${JOBS}/batch`).send({ jobs }).expect(400);
-      expect(body.errors.map((error: { field: string }) => error.field).sort()).toEqual([
-        'jobs.1.task.chunks',
-        'jobs.1.task.doc_id',
-      ]);
-      expect(await app.keysOf(owner.projectId)).toEqual(
-        await app.keysOf(owner.projectId).then((keys) => keys.filter((key) => !key.includes(':queue:'))),
-      );
+      const fields = new Set(body.errors.map((error: { field: string }) => error.field));
+      expect(fields).toEqual(new Set(['jobs.1.task.chunks', 'jobs.1.task.doc_id']));
+      expect((await owner.get('/queues/embeddings').expect(200)).body.waiting).toBe(0);
     });
 
     it('refuses fields that a task does not have, and a project_id of the caller', async () => {

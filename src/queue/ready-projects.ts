@@ -39,8 +39,7 @@ export class ReadyProjects implements OnModuleDestroy {
       if (watch) this.#meet(watch, projectId);
     });
     this.#every(SWEEP_MS, () => this.#sweep());
-    this.#every(DISCOVERY_MS, () => this.#discover());
-    void this.#discover();
+    this.#every(DISCOVERY_MS, () => this.#discover(), { atOnce: true });
   }
 
   onModuleDestroy(): void {
@@ -54,16 +53,19 @@ export class ReadyProjects implements OnModuleDestroy {
   }
 
   // Each pass is skipped while the one before still runs, and a failure (Redis away) is the next pass's affair.
-  #every(ms: number, pass: () => Promise<void>): void {
+  #every(ms: number, work: () => Promise<void>, { atOnce = false } = {}): void {
     let running = false;
-    const timer = setInterval(() => {
+    const pass = (): void => {
       if (running) return;
       running = true;
-      void pass()
+      void work()
         .catch((error: unknown) => this.#log.debug((error as Error).message))
-        .finally(() => (running = false));
-    }, ms).unref();
-    this.#timers.push(timer);
+        .finally(() => {
+          running = false;
+        });
+    };
+    this.#timers.push(setInterval(pass, ms).unref());
+    if (atOnce) pass();
   }
 
   async #sweep(): Promise<void> {
