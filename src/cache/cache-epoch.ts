@@ -43,7 +43,7 @@ export class CacheEpoch {
   /** {@link load}, and the truth up to the copy, should the state server have lost its last writes. */
   async reconcile(projectId: ProjectId): Promise<Mark> {
     const copy = await this.load(projectId);
-    const truth = await this.scripts.merge(projectId, 'truth', text(copy), copy.dirty);
+    const truth = await this.scripts.merge(projectId, 'truth', format(copy), copy.dirty);
     return parse(truth);
   }
 

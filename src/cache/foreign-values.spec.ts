@@ -50,11 +50,11 @@ describe.each(['one', 'two'] as const)('documents of other programs on %s Redis 
   it('keep their own fields when the same is put again, and follow the rules of versions', async () => {
     const editor = await app.caller('editor');
     const key = `proj:${editor.projectId}:doc:a`;
-    const foreign = JSON.stringify({ author: 'x', ...A });
-    await app.cache.setex(key, 60, foreign);
+    const theirs = JSON.stringify({ author: 'x', ...A });
+    await app.cache.setex(key, 60, theirs);
     const { id: _, ...body } = A;
     await editor.put('/documents/a').send(body).expect(200);
-    expect(await app.cache.get(key)).toBe(foreign);
+    expect(await app.cache.get(key)).toBe(theirs);
     expect(await app.cache.ttl(key)).toBeGreaterThan(60);
     await editor
       .put('/documents/a')
