@@ -98,8 +98,7 @@ describe('quotas', () => {
   it('change nothing with a refusal', async () => {
     const projectId = newProject();
     await quotas.consume(projectId, 'tokens', 90);
-    const picture = async (): Promise<(string | null)[]> =>
-      app.state.mget(await app.keysOf(projectId));
+    const picture = async (): Promise<(string | null)[]> => app.state.mget(await app.keysOf(projectId));
     const before = await picture();
     for (let i = 0; i < 50; i += 1) await refused(quotas.consume(projectId, 'tokens', 11));
     expect(await picture()).toEqual(before);
