@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
+import { assert, asyncProperty, integer } from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
 import { WINDOWS } from './policy.js';
@@ -58,8 +58,8 @@ describe('calendar windows', () => {
 
   it('are the same in the scripts and in the process that reads their series', async () => {
     const year2000 = 946_684_800;
-    await fc.assert(
-      fc.asyncProperty(fc.integer({ min: year2000, max: year2000 + 3_000_000_000 }), async (seconds) => {
+    await assert(
+      asyncProperty(integer({ min: year2000, max: year2000 + 3_000_000_000 }), async (seconds) => {
         const [minute, , hour, , day, , month] = (await app.state.eval(SOURCE, 0, seconds)) as number[];
         const ms = seconds * 1000;
         const starts = Object.values(WINDOWS).map((window) => window.starts(ms, ms + 1)[0]! / 1000);

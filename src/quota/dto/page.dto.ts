@@ -1,3 +1,4 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, Max, Min } from 'class-validator';
 import { IsName } from '../../common/names.js';
@@ -5,6 +6,7 @@ import { IsName } from '../../common/names.js';
 /** Which page of a list is asked for. */
 export class PageQueryDto {
   /** Entries per page. */
+  @ApiPropertyOptional()
   @Type(() => Number)
   @IsInt()
   @Min(1)

@@ -1,9 +1,11 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, Max, Min } from 'class-validator';
 import { BucketPolicy } from '../../config/policies.dto.js';
 
 /** Takes from a rate limit. */
 export class ConsumeRateDto {
   /** Tokens to take. */
+  @ApiPropertyOptional()
   @IsInt()
   @Min(1)
   @Max(1_000_000_000_000)

@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsInt, Max, Min } from 'class-validator';
 import { EXPIRY_POLICIES, type ExpiryPolicy } from '../policy.js';
 
@@ -11,13 +11,14 @@ export class ReserveDto {
   amount!: number;
 
   /** Seconds until the hold expires; each report of its use starts them again, for a day at most in all. */
+  @ApiPropertyOptional()
   @IsInt()
   @Min(1)
   @Max(86_400)
   ttl_seconds: number = 300;
 
   /** What it is charged with when it expires: what was reported, all that was held, or nothing. */
-  @ApiProperty({ enum: EXPIRY_POLICIES })
+  @ApiPropertyOptional({ enum: EXPIRY_POLICIES, enumName: 'ExpiryPolicy' })
   @IsIn(EXPIRY_POLICIES)
   on_expiry: ExpiryPolicy = 'charge_reported';
 }
