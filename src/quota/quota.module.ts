@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { DeclaredLimits } from './declared-limits.js';
+import { LimitsRegistry } from './limits.registry.js';
 import { QuotaController } from './quota.controller.js';
 import { QuotaKeys } from './quota.keys.js';
 import { QuotaMetrics } from './quota.metrics.js';
@@ -13,7 +13,7 @@ import { ReservationService } from './reservation.service.js';
 /** Rate limits, quotas and reservations. */
 @Module({
   controllers: [RateLimitController, QuotaController, ReservationController],
-  providers: [DeclaredLimits, QuotaKeys, QuotaMetrics, QuotaPurge, QuotaScripts, QuotaService, ReservationService],
-  exports: [DeclaredLimits, QuotaService, ReservationService],
+  providers: [LimitsRegistry, QuotaKeys, QuotaMetrics, QuotaPurge, QuotaScripts, QuotaService, ReservationService],
+  exports: [LimitsRegistry, QuotaService, ReservationService],
 })
 export class QuotaModule {}

@@ -3,9 +3,10 @@ import type { ProjectId } from '../common/project-id.js';
 import type { Idempotency } from '../redis/idempotency.js';
 import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { DeclaredLimits, type LimitField } from './declared-limits.js';
+import { LimitsRegistry, type LimitField } from './limits.registry.js';
 import { QuotaKeys } from './quota.keys.js';
 import {
+  BUCKET_LENGTH,
   type BucketState,
   type QuotaItem,
   type RateItem,
@@ -90,7 +91,7 @@ export class QuotaScripts {
   constructor(
     private readonly runner: ScriptRunner,
     private readonly keys: QuotaKeys,
-    private readonly declared: DeclaredLimits,
+    private readonly declared: LimitsRegistry,
   ) {}
 
   /** The state is `undefined` for an action that has no policy: it limits nothing. */
@@ -99,15 +100,18 @@ export class QuotaScripts {
     const args: (string | number)[] = [];
     for (const { action, cost } of rules) {
       buckets.push(this.#rateBucket(projectId, action));
-      args.push(`rate:${action}`, this.declared.text(`rate:${action}`), cost);
+      const policy = this.declared.rate(action);
+      args.push(`rate:${action}`, policy?.limit ?? 0, policy?.window_seconds ?? 0, cost);
     }
-    const [taken, ...reports] = (await this.runner.run(hitRates, {
+    const reply = (await this.runner.run(hitRates, {
       keys: { settings: this.keys.settings(projectId), buckets },
       args: { rules: args },
-    })) as [number, ...number[][]];
+    })) as number[];
     return {
-      allowed: taken === 1,
-      states: reports.map((report) => (report.length === 0 ? undefined : readBucket(report))),
+      allowed: reply[0] === 1,
+      states: rules.map((_, i) =>
+        reply[BUCKET_LENGTH * i + 1] === 0 ? undefined : readBucket(reply, BUCKET_LENGTH * i + 1),
+      ),
     };
   }
 

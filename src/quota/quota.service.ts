@@ -5,7 +5,7 @@ import type { BucketPolicy, QuotaPolicy } from '../config/policies.dto.js';
 import { invalid } from '../common/validation.js';
 import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
-import { DeclaredLimits, type LimitField } from './declared-limits.js';
+import { LimitsRegistry, type LimitField } from './limits.registry.js';
 import { bucketText, parsePolicy, quotaText, WINDOWS } from './policy.js';
 import { noPolicy, refusal } from './quota.errors.js';
 import { QuotaKeys } from './quota.keys.js';
@@ -49,7 +49,7 @@ export class QuotaService {
   constructor(
     private readonly scripts: QuotaScripts,
     private readonly keys: QuotaKeys,
-    private readonly declared: DeclaredLimits,
+    private readonly declared: LimitsRegistry,
     private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
     private readonly metrics: QuotaMetrics,

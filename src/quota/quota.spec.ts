@@ -3,7 +3,7 @@ import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { isAppError } from '../common/app-error.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
-import { DeclaredLimits } from './declared-limits.js';
+import { LimitsRegistry } from './limits.registry.js';
 import { QuotaService } from './quota.service.js';
 import { ReservationService } from './reservation.service.js';
 
@@ -185,8 +185,8 @@ describe('quotas', () => {
   });
 
   it('are listed with what the owner and modules have set', async () => {
-    app.get(DeclaredLimits).quota('declared', { limits: { hour: 3 } });
-    app.get(DeclaredLimits).quota('pages', { limits: { hour: 3 } });
+    app.get(LimitsRegistry).quota('declared', { limits: { hour: 3 } });
+    app.get(LimitsRegistry).quota('pages', { limits: { hour: 3 } });
     const owner = await app.caller('owner');
     await owner
       .put('/quotas/own')

@@ -52,14 +52,16 @@ export interface ItemState {
   readonly degraded?: true;
 }
 
-const RULE_LENGTH = 6;
+const WINDOW_LENGTH = 6;
+/** Figures that `report_bucket` of the scripts writes. */
+export const BUCKET_LENGTH = 5;
 
-/** Reads what `report_ledger` and `report_bucket` of the scripts wrote. */
+/** Reads what `report_ledger` of the scripts wrote: numbered windows, then after a 0 the bucket. */
 export function readRules(report: readonly number[]): RulesState {
   const windows: WindowState[] = [];
-  for (let i = 0; i < report.length; i += RULE_LENGTH) {
+  for (let i = 0; i < report.length; i += WINDOW_LENGTH) {
     const kind = WINDOW_KINDS[report[i]! - 1];
-    if (kind === undefined) return { windows, bucket: readBucket(report, i) };
+    if (kind === undefined) return { windows, bucket: readBucket(report, i + 1) };
     windows.push({
       kind,
       limit: report[i + 1]!,
@@ -72,14 +74,14 @@ export function readRules(report: readonly number[]): RulesState {
   return { windows };
 }
 
-/** Reads what `report_bucket` of the scripts wrote at `at`. */
-export function readBucket(report: readonly number[], at = 0): BucketState {
+/** Reads what `report_bucket` of the scripts wrote, from position `at` on. */
+export function readBucket(report: readonly number[], at: number): BucketState {
   return {
-    limit: report[at + 1]!,
-    windowSeconds: report[at + 2]!,
-    remaining: report[at + 3]!,
-    resetMs: report[at + 4]!,
-    retryMs: report[at + 5]!,
+    limit: report[at]!,
+    windowSeconds: report[at + 1]!,
+    remaining: report[at + 2]!,
+    resetMs: report[at + 3]!,
+    retryMs: report[at + 4]!,
   };
 }
 

@@ -12,7 +12,7 @@ export interface RouteLimit {
 /**
  * Puts a route, or all routes of a controller, under a rate limit of the project beside `api`; both are decided together, and
  * headers and 429 follow by themselves. An action that has no policy limits nothing: declare one with
- * `DeclaredLimits.rateLimit()`, in RATE_LIMITS, or let the owner put it.
+ * `LimitsRegistry.rateLimit()`, in RATE_LIMITS, or let the owner put it.
  */
 export const RateLimit = (action: string, { cost = 1 }: { cost?: number } = {}): MethodDecorator & ClassDecorator =>
   SetMetadata(RATE_LIMITS, { action, cost } satisfies RouteLimit);

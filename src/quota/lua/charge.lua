@@ -38,7 +38,7 @@ for i = 1, n do
   if string.sub(fields[i], 1, 5) == 'rate:' then
     item.limit, item.window = bucket_policy(item.policy)
     if stored[i] then item.key = string.gsub(item.key, '%d+$', item.window) end
-    item.used, item.stepped = drain(redis.call('GET', item.key), item.limit, item.window, now)
+    item.used, item.expires, item.stepped = drain(redis.call('GET', item.key), item.limit, item.window, now)
     fits = bucket_fits(item.used, item.limit, item.amount) and fits
   else
     more = settle_due(item.key, item.policy, now) or more
@@ -55,13 +55,14 @@ for i = 1, n do
   if item.ledger then
     if fits and item.amount > 0 then
       post(item.ledger, item.amount, 0, item.amount, now)
-    elseif item.ledger.stepped then
-      save_bucket(item.key, item.ledger.level, item.ledger.limit, item.ledger.window, now)
+    else
+      mend_bucket(item.ledger, now)
     end
     out = report_ledger(item.ledger, asked, now)
   else
     if fits then item.used = item.used + item.amount end
-    if fits or item.stepped then save_bucket(item.key, item.used, item.limit, item.window, now) end
+    if fits or item.stepped then save_bucket(item.key, item.used, item.limit, item.window, now, item.expires) end
+    out[1] = 0
     report_bucket(out, item.used, item.limit, item.window, asked)
   end
   reply[i + 1] = out

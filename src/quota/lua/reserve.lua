@@ -37,7 +37,7 @@ local more = settle_due(base, policy, now)
 local ledger = open_ledger(base, policy, math.floor(now / 1000000), now)
 if not ledger_fits(ledger, amount) then
   if more then return { 2 } end
-  if ledger.stepped then save_bucket(base, ledger.level, ledger.limit, ledger.window, now) end
+  mend_bucket(ledger, now)
   return { 0, report_ledger(ledger, amount, now) }
 end
 

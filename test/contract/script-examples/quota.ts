@@ -1,5 +1,5 @@
 import type { ProjectId } from '../../../src/common/project-id.js';
-import { DeclaredLimits } from '../../../src/quota/declared-limits.js';
+import { LimitsRegistry } from '../../../src/quota/limits.registry.js';
 import { QuotaKeys } from '../../../src/quota/quota.keys.js';
 import {
   chargeItems,
@@ -40,7 +40,7 @@ export const examples: ScriptExample[] = [
           app.get(QuotaKeys).rateBucket(projectId, 'search', 60),
         ],
       },
-      args: { rules: ['rate:api', 'bucket=10/60', 1, 'rate:search', 'bucket=5/60', 2] },
+      args: { rules: ['rate:api', 10, 60, 1, 'rate:search', 5, 60, 2] },
     }),
   }),
   example(chargeItems, {
@@ -93,7 +93,7 @@ export const examples: ScriptExample[] = [
   example(putPolicy, {
     prepare: async (app, projectId) => {
       await reserve(app, projectId);
-      const { declared, keys } = { declared: app.get(DeclaredLimits), keys: keysOf(app, projectId, 'none') };
+      const { declared, keys } = { declared: app.get(LimitsRegistry), keys: keysOf(app, projectId, 'none') };
       return {
         keys: { settings: keys.settings, bucket: keys.ledger },
         args: { field: POLICY.field, default: declared.text('quota:llm_tokens'), policy: 'bucket=50/60', most: 10 },

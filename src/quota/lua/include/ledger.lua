@@ -33,7 +33,7 @@ local function open_ledger(base, policy, seconds, now)
   end
   if limit then
     ledger.limit, ledger.window = limit, window
-    ledger.level, ledger.stepped = drain(values[5], limit, window, now)
+    ledger.level, ledger.expires, ledger.stepped = drain(values[5], limit, window, now)
   end
   return ledger
 end
@@ -70,11 +70,17 @@ local function post(ledger, used, held, level, now, pin)
   end
   if ledger.limit then
     ledger.level = math.max(0, ledger.level + level)
-    save_bucket(ledger.base, ledger.level, ledger.limit, ledger.window, now)
+    save_bucket(ledger.base, ledger.level, ledger.limit, ledger.window, now, ledger.expires)
   end
 end
 
--- Per limited window {kind, limit, used, held, its end in ms, ms until `amount` passes}, then the bucket's.
+-- Writes what the clock that stepped back makes necessary, or a refusal would last until the clock has caught up.
+local function mend_bucket(ledger, now)
+  if ledger.stepped then save_bucket(ledger.base, ledger.level, ledger.limit, ledger.window, now, ledger.expires) end
+end
+
+-- For each limited window its number, limit, used, held, end in ms and ms until `amount` fits; then for the bucket 0 and its
+-- figures.
 local function report_ledger(ledger, amount, now)
   local out = {}
   for i = 1, 4 do
@@ -88,6 +94,9 @@ local function report_ledger(ledger, amount, now)
       out[n + 4], out[n + 5], out[n + 6] = ledger.held[i], ends, retry
     end
   end
-  if ledger.limit then report_bucket(out, ledger.level, ledger.limit, ledger.window, amount) end
+  if ledger.limit then
+    out[#out + 1] = 0
+    report_bucket(out, ledger.level, ledger.limit, ledger.window, amount)
+  end
   return out
 end

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../config/app-config.js';
 import type { BucketPolicy, QuotaPolicy } from '../config/policies.dto.js';
-import { bucketText, parsePolicy, quotaText } from './policy.js';
+import { bucketText, quotaText } from './policy.js';
 
 /** What a limit is called in the settings hash and in the scripts. */
 export type LimitField = `rate:${string}` | `quota:${string}`;
@@ -17,23 +17,23 @@ const ANY_WINDOW = 60;
  * whose owner has not set another one.
  */
 @Injectable()
-export class DeclaredLimits {
+export class LimitsRegistry {
   readonly #texts = new Map<LimitField, string>();
-  readonly #windows = new Map<string, number>();
+  readonly #rates = new Map<string, BucketPolicy>();
 
   constructor(config: AppConfig) {
-    for (const [action, policy] of config.RATE_LIMITS) this.#set(`rate:${action}`, bucketText(policy));
-    for (const [resource, policy] of config.QUOTAS) this.#set(`quota:${resource}`, quotaText(policy));
+    for (const [action, policy] of config.RATE_LIMITS) this.#setRate(action, policy);
+    for (const [resource, policy] of config.QUOTAS) this.#texts.set(`quota:${resource}`, quotaText(policy));
   }
 
   /** Declares a module's action, for `onModuleInit`. The setting RATE_LIMITS wins. */
   rateLimit(action: string, policy: BucketPolicy): void {
-    if (!this.#texts.has(`rate:${action}`)) this.#set(`rate:${action}`, bucketText(policy));
+    if (!this.#texts.has(`rate:${action}`)) this.#setRate(action, policy);
   }
 
   /** Declares a module's resource, for `onModuleInit`. The setting QUOTAS wins. */
   quota(resource: string, policy: QuotaPolicy): void {
-    if (!this.#texts.has(`quota:${resource}`)) this.#set(`quota:${resource}`, quotaText(policy));
+    if (!this.#texts.has(`quota:${resource}`)) this.#texts.set(`quota:${resource}`, quotaText(policy));
   }
 
   /** The policy's text, or {@link NONE}. */
@@ -41,9 +41,14 @@ export class DeclaredLimits {
     return this.#texts.get(field) ?? NONE;
   }
 
+  /** The declared policy of an action. */
+  rate(action: string): BucketPolicy | undefined {
+    return this.#rates.get(action);
+  }
+
   /** The window that stands in the key of an action's bucket. */
   windowSeconds(action: string): number {
-    return this.#windows.get(action) ?? ANY_WINDOW;
+    return this.#rates.get(action)?.window_seconds ?? ANY_WINDOW;
   }
 
   /** Names that are declared, with the policy of each: `rate` or `quota`. */
@@ -53,9 +58,8 @@ export class DeclaredLimits {
     );
   }
 
-  #set(field: LimitField, text: string): void {
-    this.#texts.set(field, text);
-    const { bucket } = parsePolicy(text);
-    if (field.startsWith('rate:') && bucket) this.#windows.set(field.slice(5), bucket.window_seconds);
+  #setRate(action: string, policy: BucketPolicy): void {
+    this.#rates.set(action, policy);
+    this.#texts.set(`rate:${action}`, bucketText(policy));
   }
 }
