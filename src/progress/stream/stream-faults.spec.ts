@@ -29,6 +29,8 @@ describe('event streams in trouble', () => {
 
   async function appOn(server: RedisServer): Promise<TestApp> {
     const app = await TestApp.start({ servers: { state: server } });
+    // Its Redis goes away on purpose.
+    app.state.on('error', () => undefined);
     cleanups.push(() => app.close());
     return app;
   }
@@ -154,7 +156,22 @@ describe('event streams in trouble', () => {
     }, 'Redis to be used again');
   });
 
-  it('lets a reader that pauses catch up from the log, losing nothing, at no cost to the others', async () => {
+  it('go on when Redis is full: what ends an operation is still published, anything else is refused with 507', async () => {
+    const server = await ownRedis();
+    const app = await appOn(server);
+    const editor = await app.caller('editor');
+    const say = (data: object) => editor.post('/progress').send({ type: 'step', data, operation_id: 'a' });
+    await say({ status: 'started' }).expect(202);
+    await app.state.config('SET', 'maxmemory', '1mb');
+    expect((await say({ done: 1 }).expect(507)).body.code).toBe('storage_full');
+    using client = await SseClient.open(`${app.url}${editor.base}/progress?operation_id=a`, { token: editor.token });
+    await client.receive(1);
+    await say({ status: 'failed', error: 'no room' }).expect(202);
+    await until(() => client.ended);
+    expect(client.types()).toEqual(['$snapshot', 'step', '$end']);
+  });
+
+  it('let a reader that pauses catch up from the log, losing nothing, at no cost to the others', async () => {
     const server = await ownRedis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');

@@ -45,8 +45,17 @@ async function nextEvent(app: TestApp, projectId: ProjectId, off = 5) {
   await app.get(ProgressService).publish(projectId, { type: 'delta', data, operation_id: 'a' });
   const runId = (await app.state.hget(keysOf(app, projectId).meta, 'run_id'))!;
   return {
-    ...{ run_id: runId, fresh_epoch: 'fresh', max_events: 100, max_bytes: 100_000, max_seconds: 60 },
-    ...{ body: '{"type":"x","data":{}', operation_id: 'a', status: 'running', text: ' it', off, lease_ms: 60_000 },
+    run_id: runId,
+    fresh_epoch: 'fresh',
+    max_events: 100,
+    max_bytes: 100_000,
+    max_seconds: 60,
+    body: '{"type":"x","data":{}',
+    operation_id: 'a',
+    status: 'running',
+    text: ' it',
+    off,
+    lease_ms: 60_000,
     fields: ['stage', 'two'],
   };
 }
@@ -87,8 +96,12 @@ export const examples: ScriptExample[] = [
     prepare: async (app, projectId) => ({
       keys: some(keysOf(app, projectId), 'meta', 'log', 'leases'),
       args: {
-        ...{ run_id: 'another', fresh_epoch: 'fresh', max_seconds: 60 },
-        ...{ after_epoch: '', after_seq: 0, max: 10 },
+        run_id: 'another',
+        fresh_epoch: 'fresh',
+        max_seconds: 60,
+        after_epoch: '',
+        after_seq: 0,
+        max: 10,
       },
     }),
   }),
