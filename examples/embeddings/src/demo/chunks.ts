@@ -105,7 +105,10 @@ function withoutNoise(markdown: string): string {
     .replaceAll('\r\n', '\n')
     .replace(/^---\n[\s\S]*?\n---\n/, '')
     .replace(/<!--[\s\S]*?-->/g, '')
-    .replace(/<\/?(?:a|b|br|code|details|div|em|h[1-6]|i|img|li|p|picture|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul)\b[^>]*>/gi, '');
+    .replace(
+      /<\/?(?:a|b|br|code|details|div|em|h[1-6]|i|img|li|p|picture|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul)\b[^>]*>/gi,
+      '',
+    );
 }
 
 /** Images, link targets and emphasis go; the words stay. */
@@ -120,7 +123,8 @@ function plain(line: string): string {
 /** Cuts a text into the fewest pieces of at most {@link MAX_CHARS} that the first of `cuts` gives, else by the next. */
 function cut(text: string, [place, ...rest]: readonly RegExp[]): string[] {
   if (text.length <= MAX_CHARS) return [text];
-  if (place === undefined) return text.match(new RegExp(`[^]{1,${MAX_CHARS}}`, 'gu')) ?? [];
+  // Whole code points, of which each is one or two characters long.
+  if (place === undefined) return text.match(new RegExp(`[^]{1,${MAX_CHARS / 2}}`, 'gu')) ?? [];
   const glue = place === CUTS[0] ? '\n' : ' ';
   const pieces: string[] = [];
   for (const piece of text.split(place).flatMap((part) => cut(part, rest))) {
