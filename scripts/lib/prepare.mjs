@@ -18,8 +18,9 @@ export function ensurePackages(folder = ROOT, what = 'packages') {
   const linked = lstatSync(join(folder, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink();
   if (linked || packagesAreCurrent(folder)) return;
   console.error(`Installing ${what} …`);
-  // --include=dev: with NODE_ENV=production in the environment npm would leave out what builds the project.
-  const command = ['ci', '--include=dev', '--loglevel=error'];
+  // With NODE_ENV=production in the environment npm would leave out what builds the project. No package needs its install
+  // script, and so none gets to run one.
+  const command = ['ci', '--include=dev', '--ignore-scripts', '--loglevel=error'];
   run('npm', command, 'Installing the packages failed (npm ci, see above).', folder);
 }
 

@@ -54,6 +54,12 @@ describe('chunksOf', () => {
     expect(chunksOf(text)).toEqual([{ heading: 'A', text: 'See the guide.' }]);
   });
 
+  it('keeps the rows of a table together, without its drawing', () => {
+    expect(chunksOf('| Key   | TTL    |\n| ----- | :----: |\n| `doc` | 1 hour |')).toEqual([
+      { heading: '', text: '| Key | TTL |\n| `doc` | 1 hour |' },
+    ]);
+  });
+
   it('knows underlined headings', () => {
     expect(chunksOf('Title\n=====\n\nBody.')).toEqual([{ heading: 'Title', text: 'Body.' }]);
   });

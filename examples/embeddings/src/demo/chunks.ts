@@ -92,7 +92,8 @@ function blocksOf(markdown: string): Block[] {
     } else if (line.trim() === '') end();
     else {
       if (mark) fence = mark;
-      lines.push(mark ? line : plain(line));
+      const text = mark ? line : plain(line);
+      if (text !== '') lines.push(text);
     }
   }
   end();
@@ -111,12 +112,14 @@ function withoutNoise(markdown: string): string {
     );
 }
 
-/** Images, link targets and emphasis go; the words stay. */
+/** Images, link targets, emphasis and the drawing of tables go; the words stay. */
 function plain(line: string): string {
   return line
     .replace(/!\[[^\]]*\]\([^)]*\)/g, '')
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
     .replace(/(\*\*|__)(.*?)\1/g, '$2')
+    .replace(/^\s*\|[\s|:-]*$/, '')
+    .replace(/(?<=\S) {2,}/g, ' ')
     .trimEnd();
 }
 
