@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isAppError } from '../../../dist/common/app-error.js';
 import type { ProjectId } from '../../../dist/common/project-id.js';
 import { ProgressService } from '../../../dist/progress/progress.service.js';
-import { QueueConsumer, type QueueJob } from '../../../dist/queue/queue-consumer.decorator.js';
+import { type JobHandler, QueueConsumer } from '../../../dist/queue/queue-consumer.decorator.js';
+import type { LeasedJob } from '../../../dist/queue/queue.types.js';
 import { QuotaService } from '../../../dist/quota/quota.service.js';
 import { Embedder } from './embedder.js';
 import { toBytes } from './vector.js';
@@ -32,7 +33,7 @@ const REPORT_EVERY = 10;
  * per job however often the job is delivered (within 10 minutes), and not at all when its vector is known.
  */
 @QueueConsumer('embeddings', { concurrency: 2, leaseSeconds: 10 })
-export class EmbeddingsConsumer {
+export class EmbeddingsConsumer implements JobHandler {
   constructor(
     private readonly embedder: Embedder,
     private readonly cache: VectorCache,
@@ -41,8 +42,8 @@ export class EmbeddingsConsumer {
   ) {}
 
   /** @throws AppError `quota_exceeded`: the job comes back later and goes on where it stopped. */
-  async handle(projectId: ProjectId, job: QueueJob<EmbeddingsTask>, signal: AbortSignal): Promise<EmbeddingsResult> {
-    const { doc_id, chunks } = job.task;
+  async handle(projectId: ProjectId, job: LeasedJob, signal: AbortSignal): Promise<EmbeddingsResult> {
+    const { doc_id, chunks } = taskOf(job);
     const { model, dimensions } = this.embedder;
     const known = await this.cache.find(projectId, model, chunks);
     const vectors: string[] = [];
@@ -64,8 +65,8 @@ export class EmbeddingsConsumer {
     return bytes;
   }
 
-  async #report(projectId: ProjectId, job: QueueJob<EmbeddingsTask>, done: number): Promise<void> {
-    const { doc_id, chunks } = job.task;
+  async #report(projectId: ProjectId, job: LeasedJob, done: number): Promise<void> {
+    const { doc_id, chunks } = taskOf(job);
     await this.progress
       .publish(projectId, {
         type: 'embedding',
@@ -77,4 +78,9 @@ export class EmbeddingsConsumer {
         if (!isAppError(error)) throw error;
       });
   }
+}
+
+/** The queue has validated it. */
+function taskOf(job: LeasedJob): EmbeddingsTask {
+  return job.task as unknown as EmbeddingsTask;
 }
