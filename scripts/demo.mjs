@@ -71,6 +71,6 @@ async function runningApi() {
   if (!token)
     throw new Failure('AUTH_JWKS_URL is set, so only its key server can make a token: set API_TOKEN and PROJECT_ID.');
   const answer = await fetch(`${url}/health/live`, { signal: AbortSignal.timeout(5000) }).catch(() => undefined);
-  if (!answer?.ok) throw new Failure(`No API answers on ${url}: run \`npm start\` first, in another terminal.`);
+  if (!answer) throw new Failure(`No API answers on ${url}: run \`npm start\` first, in another terminal.`);
   return { url, projectId, token, isOurs: !API_URL };
 }

@@ -29,7 +29,8 @@ const ANSWER_CHARS = 400;
 export async function demo({ api, documents, question, screen, onIdle }: DemoOptions): Promise<boolean> {
   const session = await api.call<{ token: string }>('POST', '/sessions', {});
   const user = api.as(`Session ${session.body.token}`);
-  let embedding = true;
+  // The bar has an end when all is queued, and no business with the question.
+  let embedding = false;
   const run = new EmbeddingRun(user, `demo-${randomBytes(4).toString('hex')}`, {
     progressed: (done, total) => embedding && screen.bar(done, total, 'chunks'),
     idle: (waiting) => {
@@ -38,14 +39,14 @@ export async function demo({ api, documents, question, screen, onIdle }: DemoOpt
     },
   });
   try {
-    const start = performance.now();
     const newer = await upload(user, documents, run);
     screen.line(
       `Documents   ${documents.length} cached${newer > 0 ? `, ${newer} of them were there in a newer version` : ''}`,
     );
     screen.line(`Queue       ${run.chunks} chunks in ${run.jobs} jobs`);
+    embedding = true;
     const outcomes = await run.outcomes();
-    const seconds = (performance.now() - start) / 1000;
+    const seconds = (performance.now() - run.workSince) / 1000;
     embedding = false;
     screen.endBar();
     const failed = outcomes.filter(({ failure }) => failure !== undefined);
@@ -55,7 +56,7 @@ export async function demo({ api, documents, question, screen, onIdle }: DemoOpt
     const asked = question ?? documents[0]?.title ?? '';
     const vector = await embed(run, asked);
     screen.line(`Quota       ${await quota(user)}`);
-    screen.line(`\n${asked}${question === undefined ? '  (the first title; ask with --ask "…")' : ''}`);
+    screen.line(`\n? ${asked}${question === undefined ? '  (the first title; ask with --ask "…")' : ''}`);
     if (vector) screen.line(answer(vector, documents, outcomes));
     return failed.length === 0 && vector !== undefined;
   } finally {
@@ -103,7 +104,9 @@ async function quota(api: ProjectApi): Promise<string> {
   }
   const { body } = await api.call<Quota>('GET', '/quotas/embeddings');
   return Object.entries(body.windows)
-    .map(([window, { limit, used, resets_at }]) => `${used} of ${limit} embeddings this ${window}, until ${resets_at}`)
+    .map(
+      ([window, { limit, used, resets_at }]) => `${used} of ${limit} embeddings in this ${window}, until ${resets_at}`,
+    )
     .join('; ');
 }
 

@@ -13,6 +13,7 @@ describe('RunProgress', () => {
     expect(progress.hear(event('other.0', { status: 'completed', done: 5 }))).toEqual([]);
     expect(progress.hear(JSON.stringify({ type: 'note', data: { text: 'hello' }, id: 'e-2' }))).toEqual([]);
     expect([progress.done, progress.total]).toEqual([10, 42]);
+    expect(progress.started).toBe(true);
     expect(progress.hear(event('run.1', { status: 'completed' }))).toEqual(['run.1']);
   });
 

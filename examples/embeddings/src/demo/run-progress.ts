@@ -10,10 +10,16 @@ const ENDS: ReadonlySet<string | undefined> = new Set(['completed', 'failed', 'c
 /** Adds up the progress of a run's operations, one per job, from the events of the project's stream. */
 export class RunProgress {
   readonly #operations = new Map<string, { readonly total: number; done: number }>();
+  #started = false;
 
   /** @param total chunks of the operation. */
   add(operationId: string, total: number): void {
     this.#operations.set(operationId, { total, done: 0 });
+  }
+
+  /** Whether a worker has taken up one of the jobs. */
+  get started(): boolean {
+    return this.#started;
   }
 
   /**
@@ -29,6 +35,7 @@ export class RunProgress {
     return news.flatMap(({ operation_id: id, status, done }) => {
       const operation = id === undefined ? undefined : this.#operations.get(id);
       if (id === undefined || operation === undefined) return [];
+      this.#started ||= status === 'running';
       // A job that is delivered again begins anew; its chunks count once.
       if (typeof done === 'number') operation.done = Math.max(operation.done, Math.min(done, operation.total));
       return ENDS.has(status) ? [id] : [];

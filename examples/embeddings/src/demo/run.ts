@@ -1,6 +1,6 @@
-import { follow } from './event-stream.js';
 import { fromBytes } from '../vector.js';
 import type { ProjectApi } from './api.js';
+import { follow } from './event-stream.js';
 import { RunProgress } from './run-progress.js';
 
 /** What became of a job. */
@@ -56,6 +56,7 @@ export class EmbeddingRun {
   readonly #stop = new AbortController();
   readonly #broken: Promise<never>;
   #quiet = false;
+  #workSince: number | undefined;
 
   /** @param id prefix of the operations' ids. */
   constructor(
@@ -76,6 +77,11 @@ export class EmbeddingRun {
 
   get chunks(): number {
     return this.#progress.total;
+  }
+
+  /** When a worker took the first job, on the clock of `performance.now()`; now, if none has. */
+  get workSince(): number {
+    return this.#workSince ?? performance.now();
   }
 
   /** Queues the texts of a document, a job for every {@link CHUNKS_PER_JOB} of them. */
@@ -112,6 +118,7 @@ export class EmbeddingRun {
     for await (const { data } of follow((headers) => this.api.open('/progress', headers, signal), signal)) {
       this.#quiet = false;
       const ended = this.#progress.hear(data);
+      if (this.#progress.started) this.#workSince ??= performance.now();
       this.listener.progressed(this.#progress.done, this.#progress.total);
       for (const operationId of ended) await this.#ask(operationId);
     }

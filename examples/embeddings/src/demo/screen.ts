@@ -14,7 +14,7 @@ export class Screen {
   }
 
   bar(done: number, total: number, label: string): void {
-    const part = total === 0 ? 1 : done / total;
+    const part = done / total;
     const text = `${Math.floor(part * 100)} %  ${done}/${total} ${label}`;
     if (!this.out.isTTY) {
       const tenths = Math.floor(part * 10);
