@@ -50,13 +50,13 @@ function choices() {
   try {
     const { positionals, values } = parseArgs({ options: { ask: { type: 'string' } }, allowPositionals: true });
     const [given, ...more] = positionals;
-    if (more.length > 0) throw new TypeError(`One folder is enough: ${positionals.join(', ')}.`);
+    if (more.length > 0) throw new TypeError(`One folder is enough: ${positionals.join(', ')}`);
     const folder = given === undefined ? ROOT : resolve(given);
     const question = values.ask ?? (given === undefined ? 'how are keys named?' : undefined);
     return { folder, question };
   } catch (error) {
-    const reason = /** @type {Error} */ (error).message;
-    throw new Failure(`${reason}\nUsage: npm run demo -- [folder] [--ask "your question"]`);
+    const [reason] = /** @type {Error} */ (error).message.split('. ');
+    throw new Failure(`${reason}.\nUsage: npm run demo -- [folder] [--ask "your question"]`);
   }
 }
 
