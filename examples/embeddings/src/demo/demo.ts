@@ -33,6 +33,7 @@ export async function demo({ api, documents, question, screen, onIdle }: DemoOpt
   let embedding = false;
   const run = new EmbeddingRun(user, `demo-${randomBytes(4).toString('hex')}`, {
     progressed: (done, total) => embedding && screen.bar(done, total, 'chunks'),
+    troubled: (reason) => screen.line(`Retrying    ${reason}`),
     idle: (waiting) => {
       screen.line(`Queue       ${waiting} jobs wait for a worker (npm run worker)`);
       onIdle?.();

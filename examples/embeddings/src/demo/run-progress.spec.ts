@@ -25,6 +25,15 @@ describe('RunProgress', () => {
     expect(progress.done).toBe(20);
   });
 
+  it('tells each reason for trying again once', () => {
+    const progress = new RunProgress();
+    progress.add('run.0', 30);
+    const retrying = event('run.0', { status: 'running', stage: 'retrying', message: 'The quota is used up.' });
+    progress.hear(retrying);
+    progress.hear(retrying);
+    expect(progress.troubles).toEqual(['The quota is used up.']);
+  });
+
   it('catches up from a snapshot', () => {
     const progress = new RunProgress();
     progress.add('run.0', 30);

@@ -2,6 +2,8 @@
 interface OperationNews {
   readonly operation_id?: string;
   readonly status?: string;
+  readonly stage?: string;
+  readonly message?: string;
   readonly done?: number;
 }
 
@@ -10,6 +12,7 @@ const ENDS: ReadonlySet<string | undefined> = new Set(['completed', 'failed', 'c
 /** Adds up the progress of a run's operations, one per job, from the events of the project's stream. */
 export class RunProgress {
   readonly #operations = new Map<string, { readonly total: number; done: number }>();
+  readonly #troubles = new Set<string>();
   #started = false;
 
   /** @param total chunks of the operation. */
@@ -22,6 +25,11 @@ export class RunProgress {
     return this.#started;
   }
 
+  /** Why attempts failed that are made again, each reason once. */
+  get troubles(): readonly string[] {
+    return [...this.#troubles];
+  }
+
   /**
    * @param data of a frame: `{type, data, operation_id?}`. Events of others are passed over.
    * @returns operations of this run that say they have ended; their jobs know how.
@@ -32,10 +40,11 @@ export class RunProgress {
       event.type === '$snapshot'
         ? (event.data['operations'] as OperationNews[])
         : [{ ...event.data, ...(event.operation_id ? { operation_id: event.operation_id } : {}) }];
-    return news.flatMap(({ operation_id: id, status, done }) => {
+    return news.flatMap(({ operation_id: id, status, stage, message, done }) => {
       const operation = id === undefined ? undefined : this.#operations.get(id);
       if (id === undefined || operation === undefined) return [];
       this.#started ||= status === 'running';
+      if (stage === 'retrying' && message !== undefined) this.#troubles.add(message);
       // A job that is delivered again begins anew; its chunks count once.
       if (typeof done === 'number') operation.done = Math.max(operation.done, Math.min(done, operation.total));
       return ENDS.has(status) ? [id] : [];

@@ -18,6 +18,8 @@ export interface Outcome {
 /** What a run tells while it goes on. */
 export interface RunListener {
   progressed(done: number, total: number): void;
+  /** An attempt failed for a reason that was not heard before; it will be made again. */
+  troubled(reason: string): void;
   /** Jobs wait, and no worker has taken one for some seconds. */
   idle(waiting: number): void;
 }
@@ -117,7 +119,9 @@ export class EmbeddingRun {
     const { signal } = this.#stop;
     for await (const { data } of follow((headers) => this.api.open('/progress', headers, signal), signal)) {
       this.#quiet = false;
+      const known = this.#progress.troubles.length;
       const ended = this.#progress.hear(data);
+      for (const reason of this.#progress.troubles.slice(known)) this.listener.troubled(reason);
       if (this.#progress.started) this.#workSince ??= performance.now();
       this.listener.progressed(this.#progress.done, this.#progress.total);
       for (const operationId of ended) await this.#ask(operationId);
