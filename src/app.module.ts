@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AuthModule } from './auth/auth.module.js';
 import { CacheModule } from './cache/cache.module.js';
+import { Closing } from './common/http/closing.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { MetricsRegistryModule } from './common/metrics-registry.js';
 import { createValidationPipe } from './common/validation.js';
@@ -15,6 +16,7 @@ import { ProjectGuard } from './project-context/project.guard.js';
 import { PurgeModule } from './purge/purge.module.js';
 import { QueueModule } from './queue/queue.module.js';
 import { QuotaModule } from './quota/quota.module.js';
+import { RateLimitGuard } from './quota/rate-limit.guard.js';
 import { RedisModule } from './redis/redis.module.js';
 import { SessionModule } from './session/session.module.js';
 
@@ -50,8 +52,10 @@ export class AppModule {
         ...extensions,
       ],
       providers: [
+        Closing,
         // Global guards run in this order: first who and where, then how often.
         { provide: APP_GUARD, useClass: ProjectGuard },
+        { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_PIPE, useFactory: createValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],

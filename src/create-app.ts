@@ -3,7 +3,9 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
+import { Closing } from './common/http/closing.js';
 import { jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { jsonShape } from './common/http/json-shape.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
 import { jsonLogger } from './common/json-logger.js';
@@ -19,27 +21,28 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
-    return503OnClosing: true,
     routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
     routeResolutionStrategy: 'specificity',
   });
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId, requestLog, helmet({ contentSecurityPolicy: false }));
+  app.use(requestId);
+  if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
+  app.use(helmet({ contentSecurityPolicy: false }));
   app.enableCors({
     origin: config.CORS_ORIGINS,
     credentials: true,
     exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
   });
-  app.use(jsonOnly);
+  app.use(app.get(Closing).refuse, jsonOnly);
   app.useBodyParser('json', {
     limit: config.BODY_LIMIT_BYTES,
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(missingBodyIsEmpty);
+  app.use(missingBodyIsEmpty, jsonShape);
   if (config.docs) serveDocs(app);
   return app;
 }
