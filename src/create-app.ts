@@ -21,7 +21,7 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
-    routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
+    routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
     routeResolutionStrategy: 'specificity',
   });
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
