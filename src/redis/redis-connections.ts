@@ -54,23 +54,26 @@ export async function ready(connections: RedisConnections, config: AppConfig): P
 
 async function answering(setting: string, client: RedisClient): Promise<void> {
   if (client.status === 'ready') return;
-  let last: Error | undefined;
-  const remember = (error: Error): void => {
-    last = error;
-  };
-  client.on('error', remember);
-  const answered = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), START_TIMEOUT_MS);
-    client.once('ready', () => {
+  await new Promise<void>((resolve, reject) => {
+    let last: Error | undefined;
+    const settle = (problem?: string): void => {
       clearTimeout(timer);
-      resolve(true);
-    });
-  });
-  client.off('error', remember);
-  if (!answered)
-    throw new RedisStartError(
-      `${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`,
+      client.off('error', remember);
+      if (problem === undefined) resolve();
+      else reject(new RedisStartError(`${setting}: ${problem}`));
+    };
+    const remember = (error: Error): void => {
+      last = error;
+      // Waiting helps against a server that is still starting, not against a wrong password.
+      if (/WRONGPASS|NOAUTH|NOPERM/.test(error.message)) settle('Redis refuses the user or the password.');
+    };
+    const timer = setTimeout(
+      () => settle(`Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`),
+      START_TIMEOUT_MS,
     );
+    client.on('error', remember);
+    client.once('ready', () => settle());
+  });
 }
 
 async function refuseEviction(connections: RedisConnections, config: AppConfig, setting: string): Promise<void> {
@@ -87,7 +90,5 @@ export function evictionPolicy(info: string): string | undefined {
 }
 
 function reason(error: Error | undefined): string {
-  const message = error?.message ?? 'no connection';
-  if (/WRONGPASS|NOAUTH|NOPERM/.test(message)) return 'user or password refused';
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? message.split('\n', 1)[0]!.slice(0, 80);
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? error?.message.split('\n', 1)[0] ?? 'no connection';
 }
