@@ -4,6 +4,7 @@ import { AuthModule } from './auth/auth.module.js';
 import { CacheModule } from './cache/cache.module.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { MetricsRegistryModule } from './common/metrics-registry.js';
+import { StoppingModule } from './common/stopping.js';
 import { createValidationPipe } from './common/validation.js';
 import type { AppConfig } from './config/app-config.js';
 import { ConfigModule } from './config/config.module.js';
@@ -43,6 +44,7 @@ export class AppModule {
       imports: [
         ConfigModule.with(config),
         MetricsRegistryModule,
+        StoppingModule,
         RedisModule.with(config),
         AuthModule,
         ProjectContextModule,

@@ -3,10 +3,12 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
-import { jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { brokenJson, jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { refuseWhileStopping } from './common/http/refuse-while-stopping.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
 import { jsonLogger } from './common/json-logger.js';
+import { Stopping } from './common/stopping.js';
 import type { AppConfig } from './config/app-config.js';
 import { serveDocs } from './openapi-document.js';
 
@@ -19,10 +21,12 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
-    return503OnClosing: true,
     routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
     routeResolutionStrategy: 'specificity',
   });
+  const stopping = app.get(Stopping);
+  // Nest calls this one before any other shutdown hook.
+  app.getHttpAdapter().beforeClose = () => stopping.begin();
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
@@ -33,13 +37,13 @@ export async function createApp(
     exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
   });
-  app.use(jsonOnly);
+  app.use(refuseWhileStopping(stopping), jsonOnly);
   app.useBodyParser('json', {
     limit: config.BODY_LIMIT_BYTES,
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(missingBodyIsEmpty);
+  app.use(brokenJson, missingBodyIsEmpty);
   if (config.docs) serveDocs(app);
   return app;
 }
