@@ -9,7 +9,9 @@ import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
 import { jsonLogger } from './common/json-logger.js';
 import { Stopping } from './common/stopping.js';
+import { MetricsRegistry } from './common/metrics-registry.js';
 import type { AppConfig } from './config/app-config.js';
+import { httpMetrics } from './monitoring/http-metrics.js';
 import { serveDocs } from './openapi-document.js';
 
 /** Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one. */
@@ -30,7 +32,7 @@ export async function createApp(
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId, requestLog, helmet({ contentSecurityPolicy: false }));
+  app.use(requestId, requestLog, httpMetrics(app.get(MetricsRegistry)), helmet({ contentSecurityPolicy: false }));
   app.enableCors({
     origin: config.CORS_ORIGINS,
     credentials: true,
