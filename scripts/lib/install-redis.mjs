@@ -54,7 +54,7 @@ const APT_SCRIPT = `
     chmod 755 "$policy"
   fi
   apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends redis-server
-  systemctl disable redis-server >/dev/null 2>&1 || true
+  update-rc.d redis-server disable >/dev/null 2>&1 || true
 `;
 
 /**
@@ -65,8 +65,8 @@ function run(command, args) {
   console.error('Installing redis-server …');
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (status === 0) return;
-  const said = `${stdout ?? ''}\n${stderr ?? ''}`.trim().split('\n').slice(-5).join('\n');
-  fail(`the package manager failed: ${error?.message ?? said}`);
+  console.error(error?.message ?? `${stdout}\n${stderr}`.trim().split('\n').slice(-5).join('\n'));
+  fail('the package manager failed (see above)');
 }
 
 /**
@@ -91,7 +91,7 @@ function checked(path) {
  */
 function fail(reason) {
   throw new Failure(
-    `redis-server 7.0 or newer is needed and not on the PATH, and ${reason}; install it, then try again.`,
+    `redis-server 7.0 or newer is needed, none is on the PATH, and ${reason}: install it, then try again.`,
   );
 }
 

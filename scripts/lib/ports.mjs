@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import net from 'node:net';
 
 /**
- * Whether this process could listen on 127.0.0.1:port right now.
+ * Whether nobody listens on the port right now.
  *
  * @param {number} port
  * @param {string} [host]
@@ -11,7 +11,7 @@ import net from 'node:net';
 export function isPortFree(port, host = '127.0.0.1') {
   return new Promise((resolve) => {
     const probe = net.createServer();
-    probe.once('error', () => resolve(false));
+    probe.once('error', (error) => resolve(!('code' in error && error.code === 'EADDRINUSE')));
     probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));
   });
 }

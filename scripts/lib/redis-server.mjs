@@ -130,15 +130,18 @@ class RedisServer {
   #spawn() {
     const { role, dir, extraArgs = [] } = this.#options;
     rmSync(join(dir, 'redis.log'), { force: true });
+    const settings = {
+      port: String(this.port),
+      dir,
+      aclfile: join(dir, 'users.acl'),
+      pidfile: join(dir, 'redis.pid'),
+      logfile: join(dir, 'redis.log'),
+    };
     const child = spawn(
       ensureRedisServer(),
       [
         join(CONFIGURATION, role === 'cache' ? 'cache.conf' : 'state.conf'),
-        ...['--port', String(this.port)],
-        ...['--dir', dir],
-        ...['--aclfile', join(dir, 'users.acl')],
-        ...['--pidfile', join(dir, 'redis.pid')],
-        ...['--logfile', join(dir, 'redis.log')],
+        ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
         ...extraArgs,
       ],
       // A session of its own: Ctrl-C in the terminal must reach it through stop() alone, in its turn.
@@ -169,7 +172,8 @@ class RedisServer {
     while (!(await isPortFree(this.port))) {
       const { pid } = this.#options.replace ? await this.#whoListens() : {};
       if (pid !== undefined && pid === this.#recordedPid()) endProcess(pid);
-      else if (Date.now() > deadline) throw new Failure(`Port ${this.port} on 127.0.0.1 is in use by another program.`);
+      else if (Date.now() > deadline)
+        throw new Failure(`Port ${this.port} on 127.0.0.1 is in use by another program, and Redis needs it.`);
       await pause(POLL_MS);
     }
   }

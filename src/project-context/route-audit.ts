@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { DiscoveryService, MetadataScanner, Reflector } from '@nestjs/core';
 import { ACCESS, PUBLIC } from './project.decorators.js';
@@ -10,6 +10,8 @@ export const PROJECT_BASE = 'v1/projects/:project_id';
 export interface DeclaredRoute {
   readonly controller: string;
   readonly handler: string;
+  /** `GET`, `PUT`, … */
+  readonly method: string;
   readonly path: string;
   readonly public: boolean;
   readonly access: string | undefined;
@@ -54,6 +56,7 @@ export class RouteAudit implements OnApplicationBootstrap {
           paths.map((path) => ({
             controller: metatype.name,
             handler,
+            method: RequestMethod[Reflect.getMetadata(METHOD_METADATA, method) as RequestMethod],
             path: `${base}/${path}`.replace(/\/+/g, '/').replace(/^\/|\/$/g, ''),
             public: this.reflector.getAllAndOverride<boolean>(PUBLIC, targets) === true,
             access: this.reflector.getAllAndOverride<string | undefined>(ACCESS, targets),

@@ -1,0 +1,63 @@
+// What every benchmark needs: servers as child processes with their CPU time, a load, and the median of ratios.
+import { fork } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import autocannon from 'autocannon';
+
+export const SECRET = 'a-secret-of-the-benchmark-of-32-bytes-or-more';
+
+/** An HS256 token that owns one project. */
+export function token(projectId) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'bench', exp: Math.floor(Date.now() / 1000) + 86_400, projects: { [projectId]: 'owner' } })}`;
+  return `${body}.${createHmac('sha256', SECRET).update(body).digest('base64url')}`;
+}
+
+/** Starts a server that says `ready` over IPC and answers any message with its CPU usage. */
+export async function startServer(path, env) {
+  const child = fork(path, { env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const [message] = await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(([code]) => [`exit ${code}`]),
+  ]);
+  if (message !== 'ready') throw new Error(`${path}: ${message}`);
+  const cpu = async () => {
+    child.send('cpu');
+    const [{ user, system }] = await once(child, 'message');
+    return (user + system) / 1e6;
+  };
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+  return { cpu, stop };
+}
+
+/** Loads one URL. @returns requests per second of wall time and per second of the server's CPU, and percentiles in ms. */
+export async function load(server, options) {
+  const before = await server.cpu();
+  const result = await autocannon({ connections: 50, duration: 5, ...options });
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${options.url}: ${result.non2xx} not 2xx, ${result.errors} errors`);
+  const cpu = (await server.cpu()) - before;
+  const total = result.requests.total;
+  return {
+    perSecond: total / result.duration,
+    perCpuSecond: total / cpu,
+    microsPerRequest: (cpu / total) * 1e6,
+    p50: result.latency.p50,
+    p99: result.latency.p99,
+  };
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** A table on the terminal. */
+export function print(title, rows) {
+  process.stdout.write(`\n${title}\n`);
+  for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(58)} ${value}\n`);
+}
