@@ -92,15 +92,15 @@ export class KeySweep implements OnModuleInit {
         const sizes = await this.gateway.call(role, 'monitoring.sweep', (client) =>
           Promise.all(batch.map((key) => client.memory('USAGE', key))),
         );
-        // A key may be gone by now; then it has no size and does not count.
-        batch.forEach((key, i) => sizes[i] != null && this.#add(kinds, projectId, key, sizes[i]));
+        for (const [i, key] of batch.entries()) this.#add(kinds, projectId, key, sizes[i]);
       }
     }
     return signal.aborted ? undefined : { kinds, measuredAt: this.clock.now('state') };
   }
 
-  // Other programs name keys too; whatever they do, the answer stays short.
-  #add(kinds: Map<string, KindSize>, projectId: ProjectId, key: string, bytes: number): void {
+  // A key without a size is gone by now. Other programs name keys too; whatever they do, the answer stays short.
+  #add(kinds: Map<string, KindSize>, projectId: ProjectId, key: string, bytes: number | null | undefined): void {
+    if (typeof bytes !== 'number') return;
     const first = this.keys.parts(projectId, key)?.[0];
     const kind = isName(first) && (kinds.has(first) || kinds.size < MAX_KINDS) ? first : OTHER;
     const size = kinds.get(kind) ?? { count: 0, bytes: 0 };
