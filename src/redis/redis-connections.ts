@@ -1,13 +1,14 @@
-import { Logger } from '@nestjs/common';
+import { Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { Cluster, Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
-import type { RedisRole } from './connection-options.js';
+import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
+import { withDeadline } from './deadline.js';
 
 /** A client that carries commands, of one server or of a Cluster. */
 export type RedisClient = Redis | Cluster;
 
 /** The connections of the process, by role: at most three per server. `cache` is `state` where there is one server. */
-export class RedisConnections {
+export class RedisConnections implements OnApplicationShutdown {
   constructor(
     readonly state: RedisClient,
     readonly cache: RedisClient,
@@ -22,6 +23,13 @@ export class RedisConnections {
   /** Whether documents stand on a server of their own. */
   get separateCache(): boolean {
     return this.cache !== this.state;
+  }
+
+  /** Ends the connections when no request is left: politely, and without waiting for a Redis that does not answer. */
+  async onApplicationShutdown(): Promise<void> {
+    const clients = [...new Set([this.state, this.cache, this.subscriber])];
+    await Promise.allSettled(clients.map((client) => withDeadline(client.quit(), CALL_TIMEOUT_MS)));
+    for (const client of clients) client.disconnect();
   }
 }
 
