@@ -14,7 +14,10 @@ import type { AppConfig } from './config/app-config.js';
 import { httpMetrics } from './monitoring/http-metrics.js';
 import { serveDocs } from './openapi-document.js';
 
-/** Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one. */
+/**
+ * Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one.
+ * Call `flushLogs()` when it listens: until then nothing is logged.
+ */
 export async function createApp(
   config: AppConfig,
   extensions: readonly NonNullable<DynamicModule['imports']>[number][] = [],
@@ -23,12 +26,19 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
+    // Kept back until the caller says flushLogs(): a start that fails is told in one line, by main.ts.
+    bufferLogs: true,
+    autoFlushLogs: false,
     routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
     routeResolutionStrategy: 'specificity',
   });
   const stopping = app.get(Stopping);
   // Nest calls this one before any other shutdown hook.
-  app.getHttpAdapter().beforeClose = () => stopping.begin();
+  app.getHttpAdapter().beforeClose = () => {
+    stopping.begin();
+    // A connection whose last answer is still to come shall not stay open behind it.
+    app.getHttpServer().keepAliveTimeout = 1;
+  };
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
