@@ -56,10 +56,10 @@ export class RedisModule {
         RedisClock,
         RedisGateway,
         ScriptRunner,
-        RedisSubscriber,
         ProjectScan,
+        RedisSubscriber,
       ],
-      exports: [KeyBuilder, RedisConnections, RedisGateway, RedisClock, ScriptRunner, RedisSubscriber, ProjectScan],
+      exports: [KeyBuilder, RedisConnections, RedisGateway, RedisClock, ScriptRunner, ProjectScan, RedisSubscriber],
     };
   }
 }
