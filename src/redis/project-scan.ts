@@ -36,10 +36,34 @@ export class ProjectScan {
   async *batches(
     projectId: ProjectId,
     role: RedisRole,
-    { count = 500, pauseMs = 4, signal }: ScanOptions = {},
+    { count, pauseMs, signal }: ScanOptions = {},
   ): AsyncGenerator<string[], void, void> {
     const prefix = this.keys.prefix(projectId);
-    const pattern = this.keys.scanPattern(projectId);
+    for await (const batch of this.#walk(role, this.keys.scanPattern(projectId), { count, pauseMs, signal })) {
+      const found = batch.filter((key) => key.startsWith(prefix));
+      if (found.length > 0) yield found;
+    }
+  }
+
+  /**
+   * Finds projects nobody told us of, by a queue of theirs. The only look at more than one project's keys there is; it reads
+   * no values.
+   * @returns each project at least once, in no order.
+   */
+  async *projectsWithQueue(queue: string, signal: AbortSignal): AsyncGenerator<ProjectId, void, void> {
+    const pattern = this.keys.queuePattern(queue);
+    for await (const batch of this.#walk('state', pattern, { signal })) {
+      for (const projectId of new Set(batch.map((key) => this.keys.projectOf(key)))) {
+        if (projectId !== undefined) yield projectId;
+      }
+    }
+  }
+
+  async *#walk(
+    role: RedisRole,
+    pattern: string,
+    { count = 500, pauseMs = 4, signal }: { [K in keyof ScanOptions]: ScanOptions[K] | undefined },
+  ): AsyncGenerator<string[], void, void> {
     for (const node of nodesOf(this.connections.command(role))) {
       let cursor = '0';
       do {
@@ -48,8 +72,7 @@ export class ProjectScan {
           node.scan(cursor, 'MATCH', pattern, 'COUNT', count),
         );
         cursor = step[0];
-        const found = step[1].filter((key) => key.startsWith(prefix));
-        if (found.length > 0) yield found;
+        if (step[1].length > 0) yield step[1];
         if (cursor !== '0') await pause(pauseMs, undefined, signal ? { signal } : {}).catch(() => undefined);
       } while (cursor !== '0');
     }

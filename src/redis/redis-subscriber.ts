@@ -1,4 +1,5 @@
 import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import type { ProjectId } from '../common/project-id.js';
 import { CALL_TIMEOUT_MS } from './connection-options.js';
 import { withDeadline } from './deadline.js';
 import { KeyBuilder } from './key-builder.js';
@@ -26,7 +27,7 @@ interface Channel {
 export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   readonly #log = new Logger('RedisSubscriber');
   readonly #channels = new Map<string, Channel>();
-  readonly #wakeListeners = new Set<(projectId: string, queue: string) => void>();
+  readonly #wakeListeners = new Set<(projectId: ProjectId, queue: string) => void>();
   readonly #reconnectListeners = new Set<() => void>();
   readonly #client: RedisClient;
   #probe: NodeJS.Timeout | undefined;
@@ -81,7 +82,7 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   }
 
   /** Hears the queue wake-ups of all projects: the one pattern subscription that the contract allows. */
-  async onWake(listener: (projectId: string, queue: string) => void): Promise<() => void> {
+  async onWake(listener: (projectId: ProjectId, queue: string) => void): Promise<() => void> {
     this.#wakeListeners.add(listener);
     if (this.#wakeListeners.size === 1) await this.#send(() => this.#client.psubscribe(this.keys.wakePattern));
     return () => void this.#wakeListeners.delete(listener);

@@ -67,9 +67,14 @@ export function positions(names: readonly string[], values: Readonly<Record<stri
   );
 }
 
-// `-- @include "name"` is replaced by src/redis/lua/name.lua, once.
+// `-- @include "name"` is replaced by src/redis/lua/name.lua, `-- @include "./name"` by name.lua beside the script.
 function load(file: URL): string {
-  return readFileSync(file, 'utf8').replace(/^-- @include "([a-z-]+)"$/gm, (_, name: string) =>
-    readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8').trimEnd(),
+  return readFileSync(file, 'utf8').replace(
+    /^-- @include "(\.\/)?([a-z-]+)"$/gm,
+    (_, beside: string | undefined, name: string) =>
+      readFileSync(
+        beside ? new URL(`./${name}.lua`, file) : new URL(`./lua/${name}.lua`, import.meta.url),
+        'utf8',
+      ).trimEnd(),
   );
 }
