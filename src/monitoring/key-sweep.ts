@@ -1,4 +1,5 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { Lru } from '../common/lru.js';
 import { isName } from '../common/names.js';
 import type { ProjectId } from '../common/project-id.js';
 import { Stopping } from '../common/stopping.js';
@@ -37,7 +38,7 @@ export interface Measurement {
 @Injectable()
 export class KeySweep implements OnModuleInit {
   readonly #log = new Logger('KeySweep');
-  readonly #measured = new Map<ProjectId, { result: Measurement; at: number }>();
+  readonly #measured = new Lru<ProjectId, { result: Measurement; at: number }>(MAX_PROJECTS);
   readonly #due = new Set<ProjectId>();
   #sweeping = false;
 
@@ -52,13 +53,12 @@ export class KeySweep implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.purge.register('monitoring', async (projectId) => void this.#measured.delete(projectId));
+    this.purge.register('monitoring', async (projectId) => this.#measured.delete(projectId));
   }
 
   /** @returns the last measurement, or `undefined` before the first; asks for a new one when it is older than a minute. */
   latest(projectId: ProjectId): Measurement | undefined {
     const known = this.#measured.get(projectId);
-    if (known) this.#keep(projectId, known);
     if (!known || monotonicMs() - known.at > REFRESH_MS) {
       if (this.#due.size < MAX_PROJECTS) this.#due.add(projectId);
       void this.#sweep();
@@ -73,7 +73,7 @@ export class KeySweep implements OnModuleInit {
     for (const projectId of this.#due) {
       try {
         const result = await this.#measure(projectId);
-        if (result) this.#keep(projectId, { result, at: monotonicMs() });
+        if (result) this.#measured.set(projectId, { result, at: monotonicMs() });
       } catch (error) {
         // Redis is away: the next one who asks starts it again.
         this.#log.debug({ msg: 'sweep failed', project_id: projectId, reason: (error as Error).message });
@@ -105,14 +105,5 @@ export class KeySweep implements OnModuleInit {
     const kind = isName(first) && (kinds.has(first) || kinds.size < MAX_KINDS) ? first : OTHER;
     const size = kinds.get(kind) ?? { count: 0, bytes: 0 };
     kinds.set(kind, { count: size.count + 1, bytes: size.bytes + bytes });
-  }
-
-  // Least recently asked for goes first: a Map keeps the order of insertion.
-  #keep(projectId: ProjectId, entry: { result: Measurement; at: number }): void {
-    this.#measured.delete(projectId);
-    this.#measured.set(projectId, entry);
-    if (this.#measured.size <= MAX_PROJECTS) return;
-    const [oldest] = this.#measured.keys();
-    if (oldest !== undefined) this.#measured.delete(oldest);
   }
 }

@@ -102,6 +102,24 @@ describe('monitoring', () => {
       expect(sweep.latest(projectId)).toBeUndefined();
     });
 
+    it('tells of documents, queues and streams of this project alone', async () => {
+      const owner = await app.caller('owner');
+      await owner.get('/documents/a').expect(404);
+      await owner.put('/documents/a').send({ title: 't', content: 'c', version: 1 }).expect(200);
+      await owner.get('/documents/a').expect(200);
+      await owner
+        .post('/queues/embeddings/jobs')
+        .send({ task: { doc_id: 'a', chunks: ['c'] } })
+        .expect(201);
+      expect((await owner.get('/stats').expect(200)).body).toMatchObject({
+        cache: { hits: 1, misses: 1, hit_rate: 0.5 },
+        queues: [{ queue: 'embeddings', waiting: 1, leased: 0 }],
+        streams: { open: 0 },
+      });
+      const other = (await (await app.caller('viewer')).get('/stats').expect(200)).body;
+      expect(other).toMatchObject({ cache: { hits: 0, misses: 0, hit_rate: null }, queues: [{ waiting: 0 }] });
+    });
+
     it('holds what the features tell of this project', async () => {
       const viewer = await app.caller('viewer');
       app.get(StatsRegistry).register('of-the-test', async (projectId) => ({ seen: projectId }));

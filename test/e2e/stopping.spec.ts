@@ -1,5 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Injectable, Module, type OnModuleDestroy } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
+import { parseProjectId } from '../../src/common/project-id.js';
+import { StatsRegistry } from '../../src/monitoring/stats.registry.js';
 import { TestApp } from '../support/app.js';
 import { until } from '../support/until.js';
 
@@ -22,6 +25,7 @@ describe('the shutdown', () => {
   it('leaves the process alive but not ready: it refuses requests and tells event streams to come back', async () => {
     const app = await TestApp.start({ extensions: [SlowModule] });
     const owner = await app.caller('owner');
+    const projectId = parseProjectId(owner.projectId);
     await app.anonymous.get('/health/ready').expect(200);
     const closed = app.close();
     await until(async () => (await app.anonymous.get('/health/ready')).status === 503, 'not ready');
@@ -38,11 +42,18 @@ describe('the shutdown', () => {
       'retry-after': '1',
       connection: 'close',
     });
-    const stream = await owner.get('/progress').set('Accept', 'text/event-stream').expect(200);
-    expect(stream.headers['content-type']).toMatch(/^text\/event-stream/);
-    expect(stream.text).toContain('retry: 1000');
+    const stream = owner
+      .get('/progress')
+      .set('Accept', 'text/event-stream')
+      .then(
+        (answer) => answer,
+        (error: unknown) => error as never,
+      );
+    const streams = async (): Promise<unknown> => (await app.get(StatsRegistry).collect(projectId))['streams'];
+    await until(async () => isDeepStrictEqual(await streams(), { open: 1 }), 'an open stream');
 
     app.get(SlowToStop).finish();
+    expect((await stream).text).toMatch(/^retry: \d+$/m);
     await closed;
   });
 });

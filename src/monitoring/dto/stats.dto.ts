@@ -8,13 +8,19 @@ export class KindSizeDto {
   bytes!: number;
 }
 
-/** How often the cache had what was asked for, since this process started. */
+/** How often the document cache had what was asked for: reads that the process which answers has served. */
 export class CacheStatsDto {
   hits!: number;
   misses!: number;
   /** hits / (hits + misses); null before the first read. */
   @ApiProperty({ type: Number, nullable: true })
   hit_rate!: number | null;
+}
+
+/** Event streams. */
+export class StreamStatsDto {
+  /** Open streams of the project on the process that answers. */
+  open!: number;
 }
 
 /** A project in figures. */
@@ -28,7 +34,7 @@ export class StatsDto {
   @ApiProperty({ type: String, format: 'date-time', nullable: true })
   measured_at!: string | null;
 
-  /** Reads of documents and cache entries. */
+  /** Reads of documents. */
   cache?: CacheStatsDto;
 
   /** The queues, each as `GET /queues` tells it. */
@@ -39,7 +45,6 @@ export class StatsDto {
   @ApiProperty({ type: 'array', items: { type: 'object', additionalProperties: true } })
   quotas?: unknown[];
 
-  /** The open event streams of the project. */
-  @ApiProperty({ type: 'object', additionalProperties: true })
-  streams?: unknown;
+  /** The project's event streams. */
+  streams?: StreamStatsDto;
 }
