@@ -16,6 +16,7 @@ import { ProjectGuard } from './project-context/project.guard.js';
 import { PurgeModule } from './purge/purge.module.js';
 import { QueueModule } from './queue/queue.module.js';
 import { QuotaModule } from './quota/quota.module.js';
+import { RateLimitGuard } from './quota/rate-limit.guard.js';
 import { RedisModule } from './redis/redis.module.js';
 import { SessionModule } from './session/session.module.js';
 
@@ -54,6 +55,7 @@ export class AppModule {
       providers: [
         // Global guards run in this order: first who and where, then how often.
         { provide: APP_GUARD, useClass: ProjectGuard },
+        { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_PIPE, useFactory: createValidationPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],

@@ -4,6 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
 import { brokenJson, jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { jsonShape } from './common/http/json-shape.js';
 import { refuseWhileStopping } from './common/http/refuse-while-stopping.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
@@ -14,10 +15,7 @@ import type { AppConfig } from './config/app-config.js';
 import { httpMetrics } from './monitoring/http-metrics.js';
 import { serveDocs } from './openapi-document.js';
 
-/**
- * Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one.
- * Call `flushLogs()` when it listens: until then nothing is logged.
- */
+/** Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one. */
 export async function createApp(
   config: AppConfig,
   extensions: readonly NonNullable<DynamicModule['imports']>[number][] = [],
@@ -26,7 +24,7 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
-    // Kept back until the caller says flushLogs(): a start that fails is told in one line, by main.ts.
+    // A start that fails is told in one line, by main.ts; Nest would tell it before, with a stack.
     bufferLogs: true,
     autoFlushLogs: false,
     routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
@@ -42,7 +40,9 @@ export async function createApp(
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId, requestLog, httpMetrics(app.get(MetricsRegistry)), helmet({ contentSecurityPolicy: false }));
+  app.use(requestId, httpMetrics(app.get(MetricsRegistry)));
+  if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
+  app.use(helmet({ contentSecurityPolicy: false }));
   app.enableCors({
     origin: config.CORS_ORIGINS,
     credentials: true,
@@ -55,8 +55,9 @@ export async function createApp(
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(brokenJson, missingBodyIsEmpty);
+  app.use(brokenJson, missingBodyIsEmpty, jsonShape);
   if (config.docs) serveDocs(app);
+  app.flushLogs();
   return app;
 }
 

@@ -11,8 +11,10 @@ const SHUTDOWN_LIMIT_MS = 9500;
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const app = await createApp(config);
+  // Nest tells of a port in use, too, with a stack.
+  Logger.attachBuffer();
   await app.listen(config.PORT, config.HOST);
-  app.flushLogs();
+  Logger.flush();
   const log = new Logger('Main');
   log.log({ msg: 'listening', url: await app.getUrl() });
 

@@ -43,7 +43,7 @@ export class CacheEpoch {
   /** {@link load}, and the truth up to the copy, should the state server have lost its last writes. */
   async reconcile(projectId: ProjectId): Promise<Mark> {
     const copy = await this.load(projectId);
-    const truth = await this.scripts.merge(projectId, 'truth', text(copy), copy.dirty);
+    const truth = await this.scripts.merge(projectId, 'truth', format(copy), copy.dirty);
     return parse(truth);
   }
 
@@ -63,13 +63,13 @@ export class CacheEpoch {
 
   /** Says that nothing from before this epoch is left. Without effect where a newer epoch has begun or a purge took the mark. */
   async settle(projectId: ProjectId, epoch: string): Promise<void> {
-    const clean = text({ dirty: false, epoch });
+    const clean = format({ dirty: false, epoch });
     await this.scripts.merge(projectId, 'truth', clean, false);
     await this.scripts.merge(projectId, 'copy', clean, false);
   }
 }
 
-function text({ dirty, epoch }: Mark): string {
+function format({ dirty, epoch }: Mark): string {
   return `${dirty ? 'dirty' : 'clean'}:${epoch}`;
 }
 

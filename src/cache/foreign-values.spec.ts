@@ -50,11 +50,11 @@ describe.each(['one', 'two'] as const)('documents of other programs on %s Redis 
   it('keep their own fields when the same is put again, and follow the rules of versions', async () => {
     const editor = await app.caller('editor');
     const key = `proj:${editor.projectId}:doc:a`;
-    const foreign = JSON.stringify({ author: 'x', ...A });
-    await app.cache.setex(key, 60, foreign);
+    const theirs = JSON.stringify({ author: 'x', ...A });
+    await app.cache.setex(key, 60, theirs);
     const { id: _, ...body } = A;
     await editor.put('/documents/a').send(body).expect(200);
-    expect(await app.cache.get(key)).toBe(foreign);
+    expect(await app.cache.get(key)).toBe(theirs);
     expect(await app.cache.ttl(key)).toBeGreaterThan(60);
     await editor
       .put('/documents/a')
@@ -139,15 +139,15 @@ describe.each(['one', 'two'] as const)('documents of other programs on %s Redis 
 
   it('have their versions removed in the background when the document is deleted; newer ones of ours stay', async () => {
     const projectId = newProject();
-    const foreign = [1, 2, 77_777].map((version) => `proj:${projectId}:doc:a:version:${version}`);
+    const theirs = [1, 2, 77_777].map((version) => `proj:${projectId}:doc:a:version:${version}`);
     const others = ['doc:ab:version:1', 'doc:b', 'doc:b:version:1'].map((key) => `proj:${projectId}:${key}`);
-    for (const key of [...foreign, ...others]) await app.cache.setex(key, 60, JSON.stringify(A));
+    for (const key of [...theirs, ...others]) await app.cache.setex(key, 60, JSON.stringify(A));
     await cache.put(projectId, A);
     await cache.delete(projectId, 'a');
     expect(await cache.get(projectId, 'a')).toBeUndefined();
     expect(await cache.getVersion(projectId, 'a', 3)).toBeUndefined();
     await cache.put(projectId, A);
-    await until(async () => (await app.cache.exists(...foreign)) === 0, 'the sweep');
+    await until(async () => (await app.cache.exists(...theirs)) === 0, 'the sweep');
     expect(await app.cache.exists(...others)).toBe(others.length);
     expect(await cache.getVersion(projectId, 'a', 3)).toBeDefined();
   });

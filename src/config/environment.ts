@@ -14,7 +14,7 @@ import {
 } from 'class-validator';
 import { check } from '../common/validation.js';
 import { isName } from '../common/names.js';
-import { BucketPolicy, QuotaPolicy } from './policies.js';
+import { BucketPolicy, QuotaPolicy } from './policies.dto.js';
 import { IsRedisUrl, IsTrustProxy } from './validators.js';
 
 type Raw = { value: unknown };

@@ -9,6 +9,7 @@ import { invalid } from '../common/validation.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
+import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
 import { AcquireLockDto, ExtendLockDto, LockDto } from './dto/lock.dto.js';
 import { type HeldLock, LockService } from './lock.service.js';
 
@@ -38,6 +39,7 @@ export class LockController {
 
   /** Prolongs a lock; only its holder can. */
   @Patch(':name')
+  @RateLimitExempt()
   @Requires('write')
   @ApiProblems('lock_lost')
   async extend(@Param('name', NamePipe) name: string, @Body() body: ExtendLockDto): Promise<LockDto> {
@@ -47,6 +49,7 @@ export class LockController {
   /** Frees a lock; only its holder can, as often as it likes. */
   @Delete(':name')
   @HttpCode(204)
+  @RateLimitExempt()
   @Requires('write')
   @ApiHeader({ name: 'Lock-Token', required: true, description: 'The token that the grant answered.' })
   @ApiProblems('lock_lost')

@@ -21,8 +21,9 @@ export class StatsController {
   async read(): Promise<StatsDto> {
     const { projectId } = this.context;
     const measured = this.sweep.latest(projectId);
+    const sections = (await this.registry.collect(projectId)) as Omit<StatsDto, 'keys' | 'measured_at'>;
     return {
-      ...(await this.registry.collect(projectId)),
+      ...sections,
       keys: Object.fromEntries(measured?.kinds ?? []),
       measured_at: measured ? rfc3339(measured.measuredAt) : null,
     };

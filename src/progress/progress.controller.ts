@@ -26,7 +26,7 @@ export class ProgressController {
   @Requires('write')
   @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Makes a repetition within 10 minutes safe.' })
   @ApiProblems('conflict', 'payload_too_large', 'storage_full')
-  publish(@Body() body: PublishEventDto, @Headers('idempotency-key') idempotencyKey?: string): Promise<PublishedDto> {
+  publish(@Body() body: PublishEventDto, @Headers('Idempotency-Key') idempotencyKey?: string): Promise<PublishedDto> {
     return this.progress.publish(this.context.projectId, body, { idempotencyKey });
   }
 

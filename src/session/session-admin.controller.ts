@@ -5,7 +5,8 @@ import { NamePipe } from '../common/names.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
-import { EndSessionsQueryDto, ListSessionsQueryDto, SessionListDto } from './dto/session.dto.js';
+import { PageQueryDto } from '../common/http/page.dto.js';
+import { EndSessionsQueryDto, SessionListDto } from './dto/session.dto.js';
 import { SessionService } from './session.service.js';
 import { toDto } from './to-dto.js';
 
@@ -20,7 +21,7 @@ export class SessionAdminController {
 
   /** Lists the living sessions, those first that expire first. One that is used meanwhile may appear on a later page again. */
   @Get()
-  async list(@Query() { limit, cursor }: ListSessionsQueryDto): Promise<SessionListDto> {
+  async list(@Query() { limit, cursor }: PageQueryDto): Promise<SessionListDto> {
     const { sessions, nextCursor } = await this.sessions.list(this.context.projectId, limit, cursor);
     return { items: sessions.map(toDto), ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }) };
   }

@@ -62,7 +62,6 @@ export class TestApp implements AsyncDisposable {
     });
     const nest = await createApp(config, extensions);
     await nest.listen(0, '127.0.0.1');
-    nest.flushLogs();
     return new TestApp(nest, await nest.getUrl(), { state: state.adminUrl, cache: cache?.adminUrl ?? state.adminUrl });
   }
 

@@ -35,16 +35,16 @@ export class StatsDto {
   measured_at!: string | null;
 
   /** Reads of documents. */
-  cache?: CacheStatsDto;
+  cache!: CacheStatsDto;
 
   /** The queues, each as `GET /queues` tells it. */
   @ApiProperty({ type: 'array', items: { type: 'object', additionalProperties: true } })
-  queues?: unknown[];
+  queues!: unknown[];
 
-  /** The quotas, each as `GET /quotas` tells it. */
+  /** The first 50 quotas by name, each as `GET /quotas` tells it. */
   @ApiProperty({ type: 'array', items: { type: 'object', additionalProperties: true } })
-  quotas?: unknown[];
+  quotas!: unknown[];
 
   /** The project's event streams. */
-  streams?: StreamStatsDto;
+  streams!: StreamStatsDto;
 }

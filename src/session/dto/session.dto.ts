@@ -1,6 +1,5 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
-import { IsInt, IsOptional, IsString, Length, Max, MaxLength, Min } from 'class-validator';
+import { ApiProperty } from '@nestjs/swagger';
+import { IsInt, IsOptional, IsString, Length, Max, Min } from 'class-validator';
 import type { Role } from '../../auth/principal.js';
 import { ROLES } from '../../auth/principal.js';
 import { IsSessionData } from './session-data.js';
@@ -8,7 +7,6 @@ import { IsSessionData } from './session-data.js';
 /** Opens a session. */
 export class OpenSessionDto {
   /** What the session carries: a JSON object of at most 16 KiB. */
-  @ApiPropertyOptional()
   @IsSessionData()
   data: Record<string, unknown> = {};
 
@@ -62,23 +60,6 @@ export class SessionListDto {
   items!: SessionDto[];
   /** Pass it as `cursor` for the next page; absent on the last. */
   next_cursor?: string;
-}
-
-/** Which page of the sessions. */
-export class ListSessionsQueryDto {
-  /** Sessions on the page. */
-  @ApiPropertyOptional()
-  @Type(() => Number)
-  @IsInt()
-  @Min(1)
-  @Max(100)
-  limit: number = 50;
-
-  /** `next_cursor` of the page before. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  cursor?: string;
 }
 
 /** Whose sessions end. */

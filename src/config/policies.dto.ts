@@ -1,3 +1,4 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, Max, Min, ValidateNested } from 'class-validator';
 
@@ -50,6 +51,7 @@ export class WindowLimits {
 /** The limits of one resource: calendar windows, a token bucket, or both. */
 export class QuotaPolicy {
   /** Calendar windows in UTC. */
+  @ApiPropertyOptional()
   @ValidateNested()
   @Type(() => WindowLimits)
   limits: WindowLimits = new WindowLimits();

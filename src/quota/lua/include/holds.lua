@@ -1,0 +1,48 @@
+-- Holds: HASH <base>:hold:<id>, and the open ones in the ZSET <base>:due by the ms in which they expire.
+-- An ending can be overruled only by a stronger one: open < expired < released < committed.
+local SETTLE_AT_ONCE = 200
+local CORRECTABLE_MS = 86400000
+
+local function read_hold(base, id)
+  local key = base .. ':hold:' .. id
+  local v = redis.call('HMGET', key, 'state', 'amount', 'covered', 'reported', 'charged', 'overrun', 'on_expiry', 'at', 'ttl_ms')
+  if not v[1] then return nil end
+  return {
+    id = id, key = key, state = v[1], on_expiry = v[7],
+    amount = tonumber(v[2]), covered = tonumber(v[3]), reported = tonumber(v[4]),
+    charged = tonumber(v[5]), overrun = tonumber(v[6]), at = tonumber(v[8]), ttl_ms = tonumber(v[9]),
+  }
+end
+
+-- Ends a hold, or corrects its end, in the windows of the reservation. What is charged beyond the capacity that the hold
+-- still covered is its overrun: charged - overrun + held never exceeds a limit.
+local function close_hold(base, policy, hold, state, charge, now)
+  local open = hold.state == 'open'
+  local ledger = open_ledger(base, policy, math.floor(hold.at / 1000), now)
+  if not is_type(base .. ':due', 'zset') then error(WRONGTYPE) end
+  post(ledger, charge - hold.charged, open and -hold.amount or 0, charge - (open and hold.amount or hold.charged), now)
+  hold.state, hold.charged = state, charge
+  hold.overrun = math.max(0, charge - hold.covered)
+  hold.covered = math.min(hold.covered, charge)
+  redis.call('HSET', hold.key, 'state', state, 'charged', charge, 'overrun', hold.overrun, 'covered', hold.covered)
+  redis.call('PEXPIRE', hold.key, CORRECTABLE_MS)
+  redis.call('ZREM', base .. ':due', hold.id)
+end
+
+-- Redis settles nothing by itself: each script of a resource first ends its holds that are due, as each of them says.
+-- Returns whether more may be due.
+local function settle_due(base, policy, now)
+  local due = redis.call('ZRANGEBYSCORE', base .. ':due', '-inf', math.floor(now / 1000), 'LIMIT', 0, SETTLE_AT_ONCE)
+  for _, id in ipairs(due) do
+    local hold = read_hold(base, id)
+    if not hold or hold.state ~= 'open' then
+      redis.call('ZREM', base .. ':due', id)
+    else
+      local charge = 0
+      if hold.on_expiry == 'charge' then charge = hold.amount end
+      if hold.on_expiry == 'charge_reported' then charge = hold.reported end
+      close_hold(base, policy, hold, 'expired', charge, now)
+    end
+  end
+  return #due == SETTLE_AT_ONCE
+end
