@@ -50,7 +50,7 @@ export class EventStreams implements OnModuleInit, OnModuleDestroy {
   async onModuleDestroy(): Promise<void> {
     this.#stopping = true;
     const writers = [...this.#open.values()].flatMap((streams) => [...streams]);
-    // One that is still being opened hears of it from the service, and can be told with a status.
+    // One that is still being opened is told when it stands.
     for (const writer of writers) if (writer.isOpen) writer.end('shutting down');
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -94,6 +94,8 @@ export class EventStreams implements OnModuleInit, OnModuleDestroy {
           opened: (position) => {
             cursor = position;
             void writer.open();
+            // It was being opened when the others were told.
+            if (this.#stopping) writer.end('shutting down');
           },
         })
         .subscribe({
