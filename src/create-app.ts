@@ -3,13 +3,16 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
-import { Closing } from './common/http/closing.js';
-import { jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { brokenJson, jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
 import { jsonShape } from './common/http/json-shape.js';
+import { refuseWhileStopping } from './common/http/refuse-while-stopping.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
 import { jsonLogger } from './common/json-logger.js';
+import { Stopping } from './common/stopping.js';
+import { MetricsRegistry } from './common/metrics-registry.js';
 import type { AppConfig } from './config/app-config.js';
+import { httpMetrics } from './monitoring/http-metrics.js';
 import { serveDocs } from './openapi-document.js';
 
 /** Builds the application with everything that stands before the routes; `main.ts` and the tests start the same one. */
@@ -21,13 +24,23 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
+    // A start that fails is told in one line, by main.ts; Nest would tell it before, with a stack.
+    bufferLogs: true,
+    autoFlushLogs: false,
     routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
     routeResolutionStrategy: 'specificity',
   });
+  const stopping = app.get(Stopping);
+  // Nest calls this one before any other shutdown hook.
+  app.getHttpAdapter().beforeClose = () => {
+    stopping.begin();
+    // A connection whose last answer is still to come shall not stay open behind it.
+    app.getHttpServer().keepAliveTimeout = 1;
+  };
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId);
+  app.use(requestId, httpMetrics(app.get(MetricsRegistry)));
   if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
   app.use(helmet({ contentSecurityPolicy: false }));
   app.enableCors({
@@ -36,14 +49,15 @@ export async function createApp(
     exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
   });
-  app.use(app.get(Closing).refuse, jsonOnly);
+  app.use(refuseWhileStopping(stopping), jsonOnly);
   app.useBodyParser('json', {
     limit: config.BODY_LIMIT_BYTES,
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(missingBodyIsEmpty, jsonShape);
+  app.use(brokenJson, missingBodyIsEmpty, jsonShape);
   if (config.docs) serveDocs(app);
+  app.flushLogs();
   return app;
 }
 

@@ -1,15 +1,20 @@
 import 'reflect-metadata';
+import type { Server } from 'node:http';
 import { Logger } from '@nestjs/common';
 import { ConfigError, loadConfig } from './config/app-config.js';
 import { createApp } from './create-app.js';
 import { RedisStartError } from './redis/redis-connections.js';
 
+const GRACE_MS = 6000;
 const SHUTDOWN_LIMIT_MS = 9500;
 
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const app = await createApp(config);
+  // Nest tells of a port in use, too, with a stack.
+  Logger.attachBuffer();
   await app.listen(config.PORT, config.HOST);
+  Logger.flush();
   const log = new Logger('Main');
   log.log({ msg: 'listening', url: await app.getUrl() });
 
@@ -18,7 +23,9 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     log.log({ msg: 'stopping', signal });
-    // What hangs on is cut: the process is gone within 10 s, whatever a client or Redis does.
+    // Requests may finish; then what still hangs on, such as a connection that never sends its request, is cut. The process
+    // is gone within 10 s, whatever a client or Redis does.
+    setTimeout(() => (app.getHttpServer() as Server).closeAllConnections(), GRACE_MS).unref();
     setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
     void app.close().then(
       () => process.exit(0),

@@ -30,6 +30,13 @@ const ASYMMETRIC = [
   'Ed25519',
 ];
 
+// What jose says when the JWKS cannot be had: too slow, another answer than 200, not a JWKS.
+const KEYS_AWAY: ReadonlySet<string> = new Set([
+  errors.JWKSTimeout.code,
+  errors.JWKSInvalid.code,
+  errors.JOSEError.code,
+]);
+
 interface Claims {
   readonly userId: string;
   readonly expiresAt: number;
@@ -161,11 +168,7 @@ function refusalOf(error: unknown): AppError {
   if (error instanceof errors.JWTExpired) return unauthenticated('The token has expired.');
   if (error instanceof errors.JWTClaimValidationFailed)
     return unauthenticated(`The claim \`${error.claim}\` is missing or wrong.`);
-  if (
-    error instanceof errors.JWKSTimeout ||
-    !(error instanceof errors.JOSEError) ||
-    error.code === 'ERR_JOSE_GENERIC'
-  ) {
+  if (!(error instanceof errors.JOSEError) || KEYS_AWAY.has(error.code)) {
     return new AppError('auth_unavailable', 'auth.jwks', 'The signing keys cannot be read now.', {
       cause: error,
       retryAfterSeconds: 2,

@@ -3,6 +3,7 @@ import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { invalid } from '../common/validation.js';
 import { AppConfig } from '../config/app-config.js';
+import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { CacheEpoch } from './cache-epoch.js';
 import { CacheReader } from './cache-reader.js';
@@ -44,6 +45,7 @@ export class CacheService implements OnModuleInit {
     private readonly keys: CacheKeys,
     private readonly metrics: CacheMetrics,
     private readonly purges: PurgeRegistry,
+    private readonly figures: StatsRegistry,
   ) {}
 
   onModuleInit(): void {
@@ -53,6 +55,10 @@ export class CacheService implements OnModuleInit {
       (projectId) => this.epoch.invalidate(projectId),
       (projectId) => [this.keys.epoch(projectId)],
     );
+    this.figures.register('cache', async (projectId) => {
+      const { hits, misses } = this.metrics.stats(projectId);
+      return { hits, misses, hit_rate: hits + misses === 0 ? null : hits / (hits + misses) };
+    });
   }
 
   /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. */

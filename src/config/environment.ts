@@ -15,6 +15,7 @@ import {
 import { check } from '../common/validation.js';
 import { isName } from '../common/names.js';
 import { BucketPolicy, QuotaPolicy } from './policies.dto.js';
+import { IsRedisUrl, IsTrustProxy } from './validators.js';
 
 type Raw = { value: unknown };
 
@@ -61,7 +62,6 @@ function IsPolicies(): PropertyDecorator {
   });
 }
 
-const REDIS_URL = /^(rediss?:\/\/.+|unix:\/\/.+)$/;
 const NODES = /^[^\s,:]+:\d{1,5}$/;
 
 /** The environment as the process got it, converted and validated. Property names are the names of the settings. */
@@ -69,10 +69,8 @@ export class Environment {
   @Transform(integer) @IsInt() @Min(0) @Max(65_535) PORT = 5210;
   @IsString() @MinLength(1) HOST = '127.0.0.1';
 
-  @IsOptional() @Matches(REDIS_URL, { message: 'must be a redis://, rediss:// or unix:// URL' }) REDIS_URL?: string;
-  @IsOptional()
-  @Matches(REDIS_URL, { message: 'must be a redis://, rediss:// or unix:// URL' })
-  REDIS_CACHE_URL?: string;
+  @IsOptional() @IsRedisUrl() REDIS_URL?: string;
+  @IsOptional() @IsRedisUrl() REDIS_CACHE_URL?: string;
   @IsOptional()
   @Transform(list)
   @ArrayNotEmpty()
@@ -110,10 +108,7 @@ export class Environment {
   })
   CORS_ORIGINS: string[] = [];
   @Transform(integer) @IsInt() @Min(1024) @Max(67_108_864) BODY_LIMIT_BYTES = 2_097_152;
-  @Matches(/^(off|on|\d+|[0-9a-fA-F.:/, ]+|loopback|linklocal|uniquelocal)$/, {
-    message: 'must be off, on, a number of hops or addresses',
-  })
-  TRUST_PROXY = 'off';
+  @IsTrustProxy() TRUST_PROXY = 'off';
 
   @Transform(integer) @IsInt() @Min(1) @Max(31_536_000) DOCUMENT_TTL_SECONDS = 3600;
   @Transform(integer) @IsInt() @Min(0) CACHE_COMPRESS_MIN_BYTES = 0;

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
+import { Stopping } from '../common/stopping.js';
 import { monotonicMs } from '../common/time.js';
 import { randomToken } from '../common/tokens.js';
 import { RedisSubscriber } from '../redis/redis-subscriber.js';
@@ -33,6 +34,7 @@ export class LockService {
     private readonly scripts: LockScripts,
     private readonly keys: LockKeys,
     private readonly subscriber: RedisSubscriber,
+    private readonly stopping: Stopping,
   ) {}
 
   /**
@@ -67,7 +69,7 @@ export class LockService {
   }
 
   // A release wakes the waiters at once; the rest of the holder's TTL is the latest moment to look again, so that a lost
-  // wake-up or a dead holder costs time, not progress.
+  // wake-up or a dead holder costs time, not progress. Shutdown ends all waiting.
   async #wait(
     projectId: ProjectId,
     name: string,
@@ -76,6 +78,7 @@ export class LockService {
     leftMs: number,
   ): Promise<HeldLock> {
     const deadline = monotonicMs() + (options.waitMs ?? 0);
+    const signals = [this.stopping.signal, ...(options.signal ? [options.signal] : [])];
     let wake = (): void => undefined;
     const unsubscribe = await this.subscriber.subscribe(this.keys.free(projectId, name), () => wake());
     try {
@@ -88,8 +91,8 @@ export class LockService {
         if (result.granted) return { token, fence: result.fence, expiresAt: result.expiresAt };
         left = result.leftMs;
         const rest = deadline - monotonicMs();
-        if (rest <= 0 || options.signal?.aborted) throw locked(left);
-        await Promise.race([freed, timeout(Math.min(rest, left + 1), options.signal)]);
+        if (rest <= 0 || signals.some(({ aborted }) => aborted)) throw locked(left);
+        await Promise.race([freed, timeout(Math.min(rest, left + 1), signals)]);
       }
     } finally {
       unsubscribe();
@@ -97,15 +100,15 @@ export class LockService {
   }
 }
 
-function timeout(ms: number, signal?: AbortSignal): Promise<void> {
+function timeout(ms: number, signals: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
+      for (const signal of signals) signal.removeEventListener('abort', done);
       resolve();
     };
     const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
+    for (const signal of signals) signal.addEventListener('abort', done, { once: true });
   });
 }
 

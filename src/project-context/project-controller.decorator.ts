@@ -21,6 +21,7 @@ export function ProjectController(path: string, tag = path): ClassDecorator {
       'forbidden',
       'rate_limited',
       'internal_error',
+      'auth_unavailable',
       'redis_unavailable',
     ),
   );

@@ -19,7 +19,7 @@ export interface DeclaredRoute {
 
 /**
  * Stops the application at start when a route is neither under `projects/:project_id` with a declared access, nor marked
- * `@Public()`. A module that somebody adds cannot open a hole by forgetting a decorator.
+ * `@Public()`, or is both. A module that somebody adds cannot open a hole by forgetting a decorator.
  */
 @Injectable()
 export class RouteAudit implements OnApplicationBootstrap {
@@ -31,9 +31,10 @@ export class RouteAudit implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     for (const route of this.routes()) {
       const name = `${route.controller}.${route.handler}`;
+      const inProject = `${route.path}/`.startsWith(`${PROJECT_BASE}/`);
+      if (route.public === inProject)
+        throw new Error(`${name}: a route must either stand under ${PROJECT_BASE} or be @Public().`);
       if (route.public) continue;
-      if (!`${route.path}/`.startsWith(`${PROJECT_BASE}/`))
-        throw new Error(`${name}: a route must stand under ${PROJECT_BASE} or be @Public().`);
       if (route.access === undefined)
         throw new Error(`${name}: a route must say who may use it: @Requires('read' | 'write' | …).`);
     }

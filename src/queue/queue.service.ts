@@ -2,12 +2,14 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { check, invalid } from '../common/validation.js';
+import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { JobEvents } from './job-events.js';
 import { Parking } from './parking.js';
 import { QueueKeys } from './queue.keys.js';
+import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
 import { DEFAULT_ATTEMPTS, type Ending, MAX_DEAD, QueueStore, type RawJob } from './queue.store.js';
@@ -45,6 +47,7 @@ export class QueueService implements OnModuleInit {
     private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
+    private readonly stats: StatsRegistry,
   ) {}
 
   onModuleInit(): void {
@@ -55,6 +58,7 @@ export class QueueService implements OnModuleInit {
       ]);
       await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
     });
+    this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 
   /**

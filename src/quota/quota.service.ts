@@ -1,8 +1,9 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError, isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import type { BucketPolicy, QuotaPolicy } from '../config/policies.dto.js';
 import { invalid } from '../common/validation.js';
+import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { LimitsRegistry, type LimitField } from './limits.registry.js';
@@ -11,11 +12,20 @@ import { noPolicy, refusal } from './quota.errors.js';
 import { QuotaKeys } from './quota.keys.js';
 import { QuotaMetrics } from './quota.metrics.js';
 import { type Charged, fieldOf, QuotaScripts } from './quota.scripts.js';
-import type { BucketState, ItemState, QuotaItem, RateItem, RulesState } from './quota.state.js';
+import {
+  quotaView,
+  type BucketState,
+  type ItemState,
+  type QuotaItem,
+  type RateItem,
+  type RulesState,
+} from './quota.state.js';
 
 /** Policies that one project may have beside the declared ones: bounds the settings hash and what a list costs. */
 const MAX_POLICIES = 1000;
 const MAX_POINTS = 1500;
+/** How many quotas the figures of a project show. */
+const IN_STATS = 50;
 const HOUR_MS = 3_600_000;
 const USAGE_DEFAULT_MS = { minute: HOUR_MS, hour: 24 * HOUR_MS, day: 720 * HOUR_MS } as const;
 
@@ -45,7 +55,7 @@ export interface Verdict {
  * Rate limits are open when Redis gives no answer, quotas closed (`redis_unavailable`): they guard money.
  */
 @Injectable()
-export class QuotaService {
+export class QuotaService implements OnModuleInit {
   constructor(
     private readonly scripts: QuotaScripts,
     private readonly keys: QuotaKeys,
@@ -53,7 +63,14 @@ export class QuotaService {
     private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
     private readonly metrics: QuotaMetrics,
+    private readonly stats: StatsRegistry,
   ) {}
+
+  onModuleInit(): void {
+    this.stats.register('quotas', async (projectId) =>
+      (await this.list(projectId, { limit: IN_STATS })).items.map(({ resource, state }) => quotaView(resource, state)),
+    );
+  }
 
   /**
    * Takes from several rate limits at once: what the guard asks before each request.

@@ -32,7 +32,8 @@ const COMMON: RedisOptions = {
 /** Command connections fail fast: no queue while offline, no silent second try. Deadlines are per call, see RedisGateway. */
 export const COMMAND_OPTIONS: RedisOptions = {
   ...COMMON,
-  // Commands of one event-loop turn leave in one write: 35–50 % more throughput, no added wait.
+  // Commands of one event-loop turn leave in one write: 35–50 % more throughput. The price: a batch waits for the answers to
+  // the one before it, so a slow script delays what comes after it by more than its own time.
   enableAutoPipelining: true,
 };
 

@@ -25,8 +25,8 @@ export class KeyBuilder {
    * @throws KeyError for an empty list or a part that is no name.
    */
   key(projectId: ProjectId, ...parts: [string, ...string[]]): string {
-    for (const part of parts) {
-      if (!isName(part)) throw new KeyError(`not a key part: ${JSON.stringify(part).slice(0, 40)}`);
+    if (parts.length === 0 || !parts.every(isName)) {
+      throw new KeyError(`not the parts of a key: ${JSON.stringify(parts).slice(0, 80)}`);
     }
     return this.prefix(projectId) + parts.join(':');
   }

@@ -1,13 +1,14 @@
-import { Logger } from '@nestjs/common';
+import { Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type { Cluster, Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
-import type { RedisRole } from './connection-options.js';
+import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
+import { withDeadline } from './deadline.js';
 
 /** A client that carries commands, of one server or of a Cluster. */
 export type RedisClient = Redis | Cluster;
 
 /** The connections of the process, by role: at most three per server. `cache` is `state` where there is one server. */
-export class RedisConnections {
+export class RedisConnections implements OnApplicationShutdown {
   constructor(
     readonly state: RedisClient,
     readonly cache: RedisClient,
@@ -22,6 +23,13 @@ export class RedisConnections {
   /** Whether documents stand on a server of their own. */
   get separateCache(): boolean {
     return this.cache !== this.state;
+  }
+
+  /** Ends the connections when no request is left: politely, and without waiting for a Redis that does not answer. */
+  async onApplicationShutdown(): Promise<void> {
+    const clients = [...new Set([this.state, this.cache, this.subscriber])];
+    await Promise.allSettled(clients.map((client) => withDeadline(client.quit(), CALL_TIMEOUT_MS)));
+    for (const client of clients) client.disconnect();
   }
 }
 
@@ -54,23 +62,26 @@ export async function ready(connections: RedisConnections, config: AppConfig): P
 
 async function answering(setting: string, client: RedisClient): Promise<void> {
   if (client.status === 'ready') return;
-  let last: Error | undefined;
-  const remember = (error: Error): void => {
-    last = error;
-  };
-  client.on('error', remember);
-  const answered = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), START_TIMEOUT_MS);
-    client.once('ready', () => {
+  await new Promise<void>((resolve, reject) => {
+    let last: Error | undefined;
+    const settle = (problem?: string): void => {
       clearTimeout(timer);
-      resolve(true);
-    });
-  });
-  client.off('error', remember);
-  if (!answered)
-    throw new RedisStartError(
-      `${setting}: Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`,
+      client.off('error', remember);
+      if (problem === undefined) resolve();
+      else reject(new RedisStartError(`${setting}: ${problem}`));
+    };
+    const remember = (error: Error): void => {
+      last = error;
+      // Waiting helps against a server that is still starting, not against a wrong password.
+      if (/WRONGPASS|NOAUTH|NOPERM/.test(error.message)) settle('Redis refuses the user or the password.');
+    };
+    const timer = setTimeout(
+      () => settle(`Redis does not answer within ${START_TIMEOUT_MS / 1000} s (${reason(last)}).`),
+      START_TIMEOUT_MS,
     );
+    client.on('error', remember);
+    client.once('ready', () => settle());
+  });
 }
 
 async function refuseEviction(connections: RedisConnections, config: AppConfig, setting: string): Promise<void> {
@@ -87,7 +98,5 @@ export function evictionPolicy(info: string): string | undefined {
 }
 
 function reason(error: Error | undefined): string {
-  const message = error?.message ?? 'no connection';
-  if (/WRONGPASS|NOAUTH|NOPERM/.test(message)) return 'user or password refused';
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? message.split('\n', 1)[0]!.slice(0, 80);
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? error?.message.split('\n', 1)[0] ?? 'no connection';
 }

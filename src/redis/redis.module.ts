@@ -75,6 +75,8 @@ function serverLibrary(config: AppConfig): DynamicModule {
   return LibraryModule.forRoot({
     config: roles.map((role) => ({ ...role, onClientCreated: (client: Redis) => attach(client, role.namespace) })),
     errorLog: false,
+    // RedisConnections does it: the library waits for a Redis that hangs, and logs a stack for each connection.
+    closeClient: false,
     readyLog: false,
   } as Parameters<typeof LibraryModule.forRoot>[0]);
 }
@@ -92,6 +94,7 @@ function clusterLibrary(config: AppConfig): DynamicModule {
       onClientCreated: (client: Cluster) => attach(client, role.namespace),
     })),
     errorLog: false,
+    closeClient: false,
     readyLog: false,
   } as unknown as Parameters<typeof ClusterModule.forRoot>[0]);
 }

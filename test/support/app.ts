@@ -33,6 +33,8 @@ export class TestApp implements AsyncDisposable {
   ) {
     this.state = new Redis(admin.state, { protocol: 2 });
     this.cache = admin.cache === admin.state ? this.state : new Redis(admin.cache, { protocol: 2 });
+    // Fault tests end the servers under these connections, too.
+    for (const client of [this.state, this.cache]) client.on('error', () => undefined);
   }
 
   /** @param options.env settings beside the defaults; `redis: 'one'` puts documents on the state server too. */

@@ -1,5 +1,6 @@
 import type { NextFunction, Request, Response } from 'express';
 import { AppError } from '../app-error.js';
+import { invalid } from '../validation.js';
 
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
@@ -18,4 +19,16 @@ export function jsonOnly(request: Request, _response: Response, next: NextFuncti
 export function missingBodyIsEmpty(request: Request, _response: Response, next: NextFunction): void {
   request.body ??= {};
   next();
+}
+
+/** Names the body when it is broken JSON. Nest would turn the parser's error into a 400 that no longer says what broke. */
+export function brokenJson(
+  error: { type?: unknown },
+  _request: Request,
+  _response: Response,
+  next: NextFunction,
+): void {
+  next(
+    error.type === 'entity.parse.failed' ? invalid('http', [{ field: 'body', message: 'must be valid JSON' }]) : error,
+  );
 }

@@ -56,27 +56,14 @@ const BY_STATUS: Record<number, [ErrorCode, string]> = {
   405: ['not_found', 'There is no such route.'],
   413: ['payload_too_large', 'The body is larger than allowed.'],
   415: ['unsupported_media_type', 'The body must be JSON in UTF-8.'],
-  503: ['redis_unavailable', 'The service is shutting down.'],
 };
 
 function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
-  if (isBodyParserError(thrown) && thrown.type === 'entity.parse.failed') {
-    return new AppError('validation_failed', 'http', 'The body is not valid JSON.', {
-      errors: [{ field: 'body', message: 'must be valid JSON' }],
-    });
-  }
   const status = thrown instanceof HttpException ? thrown.getStatus() : statusOf(thrown);
   const known = status === undefined ? undefined : BY_STATUS[status];
   if (!known) return new AppError('internal_error', 'http', 'Something went wrong on our side.', { cause: thrown });
-  return new AppError(known[0], 'http', known[1], {
-    cause: thrown,
-    ...(status === 503 ? { retryAfterSeconds: 1 } : {}),
-  });
-}
-
-function isBodyParserError(thrown: unknown): thrown is { type: string } {
-  return typeof thrown === 'object' && thrown !== null && typeof (thrown as { type?: unknown }).type === 'string';
+  return new AppError(known[0], 'http', known[1], { cause: thrown });
 }
 
 // http-errors of Express middleware carry `status` and `expose`; anything else that has a status is no answer of ours.

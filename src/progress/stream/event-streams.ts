@@ -1,9 +1,10 @@
-import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import type { Principal } from '../../auth/principal.js';
 import { AppError, isAppError } from '../../common/app-error.js';
 import type { ProjectId } from '../../common/project-id.js';
 import { AppConfig } from '../../config/app-config.js';
+import { StatsRegistry } from '../../monitoring/stats.registry.js';
 import { ProgressMetrics } from '../progress.metrics.js';
 import { ProgressService } from '../progress.service.js';
 import { StreamTickets } from '../ticket/stream-tickets.js';
@@ -29,7 +30,7 @@ export interface StreamRequest {
 
 /** Serves event streams over HTTP: a consumer of {@link ProgressService.stream} that writes what it emits. */
 @Injectable()
-export class EventStreams implements OnModuleDestroy {
+export class EventStreams implements OnModuleInit, OnModuleDestroy {
   readonly #open = new Map<ProjectId, Set<SseWriter>>();
   #stopping = false;
 
@@ -38,13 +39,18 @@ export class EventStreams implements OnModuleDestroy {
     private readonly tickets: StreamTickets,
     private readonly metrics: ProgressMetrics,
     private readonly config: AppConfig,
+    private readonly stats: StatsRegistry,
   ) {}
+
+  onModuleInit(): void {
+    this.stats.register('streams', async (projectId) => ({ open: this.#open.get(projectId)?.size ?? 0 }));
+  }
 
   /** Ends all streams with a `retry` that spreads the reconnects, and waits until the clients have it. */
   async onModuleDestroy(): Promise<void> {
     this.#stopping = true;
     const writers = [...this.#open.values()].flatMap((streams) => [...streams]);
-    // One that is still being opened hears of it from the service, and can be told with a status.
+    // One that is still being opened is told when it stands.
     for (const writer of writers) if (writer.isOpen) writer.end('shutting down');
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -88,6 +94,8 @@ export class EventStreams implements OnModuleDestroy {
           opened: (position) => {
             cursor = position;
             void writer.open();
+            // It was being opened when the others were told.
+            if (this.#stopping) writer.end('shutting down');
           },
         })
         .subscribe({
