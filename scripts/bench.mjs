@@ -18,6 +18,7 @@ if (unknown) {
   process.exit(2);
 }
 
+/** @type {(command: string, args: string[], cwd?: string) => unknown} */
 const run = (command, args, cwd = root) => execFileSync(command, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
 if (!existsSync('bench/node_modules/.package-lock.json'))
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], join(root, 'bench'));

@@ -88,14 +88,15 @@ async function requireApiPort({ HOST, PORT }) {
  */
 function welcome(url, settings, projectId) {
   const token = developmentToken(settings, projectId);
-  const hasDocs = settings.NODE_ENV !== 'production' || settings.DOCS === 'on';
+  const hasDocs = settings.DOCS ? /^(on|true)$/.test(settings.DOCS) : settings.NODE_ENV !== 'production';
   const document = `${url}/v1/projects/${projectId}/documents/hello`;
   const body = JSON.stringify({ title: 'Hello', content: 'My first document', version: 1 });
   return [
     '',
     `API       ${url}`,
     hasDocs && `OpenAPI   ${url}/docs`,
-    settings.REDIS_URL && `Redis     ${settings.REDIS_URL}`,
+    // A URL from the environment may hold somebody's password; ours is for this machine alone.
+    `Redis     ${namesRedis(process.env) ? 'the one that the environment names' : settings.REDIS_URL}`,
     `Log       ${inRoot(DATA_FOLDER, 'api.log')}`,
     token && `Project   ${projectId}`,
     token ? `Token     ${token}` : 'Token     none: AUTH_JWKS_URL is set, so tokens come from there',

@@ -4,6 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
 import { jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
+import { jsonShape } from './common/http/json-shape.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
 import { jsonLogger } from './common/json-logger.js';
@@ -26,7 +27,9 @@ export async function createApp(
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId, requestLog, helmet({ contentSecurityPolicy: false }));
+  app.use(requestId);
+  if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
+  app.use(helmet({ contentSecurityPolicy: false }));
   app.enableCors({
     origin: config.CORS_ORIGINS,
     credentials: true,
@@ -39,7 +42,7 @@ export async function createApp(
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(missingBodyIsEmpty);
+  app.use(missingBodyIsEmpty, jsonShape);
   if (config.docs) serveDocs(app);
   return app;
 }

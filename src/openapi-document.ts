@@ -12,9 +12,32 @@ export function createDocument(app: INestApplication): OpenAPIObject {
     .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, 'bearer')
     .addCookieAuth('session', { type: 'apiKey', in: 'cookie', name: 'session' }, 'session')
     .build();
-  return SwaggerModule.createDocument(app, config, {
+  const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}`,
   });
+  return withOptionalDefaults(document);
+}
+
+// A field with a default may be left out; the compiler plugin only sees that it is always there afterwards.
+function withOptionalDefaults(document: OpenAPIObject): OpenAPIObject {
+  for (const schema of Object.values(document.components?.schemas ?? {})) {
+    if (!('properties' in schema) || !schema.required) continue;
+    const required = schema.required.filter((name) => !('default' in (schema.properties?.[name] ?? {})));
+    if (required.length > 0) schema.required = required;
+    else delete schema.required;
+  }
+  for (const operation of Object.values(document.paths).flatMap((path) =>
+    Object.values(path as Record<string, OperationLike>),
+  )) {
+    for (const parameter of operation.parameters ?? []) {
+      if (parameter.schema && 'default' in parameter.schema) parameter.required = false;
+    }
+  }
+  return document;
+}
+
+interface OperationLike {
+  parameters?: { required?: boolean; schema?: object }[];
 }
 
 /** Serves the page at `/docs` and the document at `/docs-json`; both made at the first visit. */

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Failure } from './failure.mjs';
 import { ROOT } from './prepare.mjs';
@@ -11,7 +12,7 @@ const STOP_MS = 12_000;
 const READY_MS = 60_000;
 
 /**
- * The built API as a child process: its log goes to a file, what it says on standard error to ours as well.
+ * The built API as a child process: its log goes to a file, what it says to a human to our standard error as well.
  *
  * @param {NodeJS.ProcessEnv} settings
  * @param {string} logFile replaced
@@ -29,7 +30,8 @@ export function startApi(settings, logFile) {
   const log = createWriteStream(logFile, { mode: 0o600 });
   child.stdout.pipe(log, { end: false });
   child.stderr.pipe(log, { end: false });
-  child.stderr.pipe(process.stderr, { end: false });
+  // Log lines are JSON and belong to the file; a plain sentence, such as why the start failed, is for a human.
+  createInterface(child.stderr).on('line', (line) => line.startsWith('{') || console.error(line));
 
   let hasExited = false;
   /** Its exit code; 1 when a signal ended it. @type {Promise<number>} */

@@ -18,16 +18,17 @@ const TOKEN_DAYS = 30;
  */
 
 /**
- * The secrets of this folder, made at the first call.
+ * The secrets of this folder, made at the first call and readable by its owner alone.
  *
+ * @param {string} [folder]
  * @returns {DevelopmentSecrets}
  */
-export function developmentSecrets() {
-  const file = join(DATA_FOLDER, 'secrets.json');
+export function developmentSecrets(folder = DATA_FOLDER) {
+  const file = join(folder, 'secrets.json');
   const secret = () => randomBytes(32).toString('hex');
   /** @type {DevelopmentSecrets} */
   const fresh = { adminPassword: secret(), appPassword: secret(), jwtSecret: secret(), projectId: randomUUID() };
-  mkdirSync(DATA_FOLDER, { recursive: true, mode: 0o700 });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   try {
     writeFileSync(file, `${JSON.stringify(fresh, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
     return fresh;

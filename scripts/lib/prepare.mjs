@@ -15,8 +15,13 @@ export function ensurePackages() {
   if (lstatSync(join(ROOT, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink() || packagesAreCurrent())
     return;
   console.error('Installing packages …');
-  // --include=dev: with NODE_ENV=production in the environment npm would leave out what builds the project.
-  run('npm', ['ci', '--include=dev', '--loglevel=error'], 'Installing the packages failed (npm ci, see above).');
+  // With NODE_ENV=production in the environment npm would leave out what builds the project. No package needs its install
+  // script, and so none gets to run one.
+  run(
+    'npm',
+    ['ci', '--include=dev', '--ignore-scripts', '--loglevel=error'],
+    'Installing the packages failed (npm ci, see above).',
+  );
 }
 
 /** Builds when `dist` is missing or older than what it is made of. */

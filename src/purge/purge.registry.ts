@@ -7,16 +7,31 @@ import type { ProjectId } from '../common/project-id.js';
  */
 export type PurgeHook = (projectId: ProjectId) => Promise<void>;
 
+/** Keys that hide what the hook made invisible: the sweep removes them after all others. */
+export type PurgeLast = (projectId: ProjectId) => readonly string[];
+
+interface Part {
+  readonly feature: string;
+  readonly hook: PurgeHook;
+  readonly last: PurgeLast;
+}
+
 /** The features' purge hooks; a feature registers its own when it starts. */
 @Injectable()
 export class PurgeRegistry {
-  readonly #hooks: { feature: string; hook: PurgeHook }[] = [];
+  readonly #parts: Part[] = [];
 
-  register(feature: string, hook: PurgeHook): void {
-    this.#hooks.push({ feature, hook });
+  /** @param last only for a feature whose old data would come back to life if these keys went first. */
+  register(feature: string, hook: PurgeHook, last: PurgeLast = () => []): void {
+    this.#parts.push({ feature, hook, last });
   }
 
-  get hooks(): readonly { feature: string; hook: PurgeHook }[] {
-    return this.#hooks;
+  get hooks(): readonly Part[] {
+    return this.#parts;
+  }
+
+  /** All keys of the project that the sweep removes last. */
+  last(projectId: ProjectId): string[] {
+    return this.#parts.flatMap(({ last }) => last(projectId));
   }
 }

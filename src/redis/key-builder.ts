@@ -1,5 +1,5 @@
 import { isName } from '../common/names.js';
-import type { ProjectId } from '../common/project-id.js';
+import { parseProjectId, type ProjectId } from '../common/project-id.js';
 
 /** Thrown for a key part that breaks the name law: a bug of the caller, since input is validated at the edge. */
 export class KeyError extends Error {
@@ -42,14 +42,30 @@ export class KeyBuilder {
     return `${this.prefix(projectId)}*`;
   }
 
+  /** @returns the SCAN pattern of all keys of a queue of any project: for the paced discovery in the background only. */
+  queuePattern(queue: string): string {
+    return `proj:*:queue:${queue}*`;
+  }
+
+  /** @returns the project that a key belongs to, or `undefined` when it is not one of the product's. */
+  projectOf(key: string): ProjectId | undefined {
+    const match = /^proj:\{?([0-9a-f-]{36})\}?:/.exec(key);
+    try {
+      return match ? parseProjectId(match[1]) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The one pattern subscription of the product: queue wake-ups of all projects, which carry no data. */
   get wakePattern(): string {
     return 'proj:*:queue:*:wake';
   }
 
-  /** @returns project and queue of a wake-up channel, unvalidated, or `undefined` when it is none. */
-  parseWake(channel: string): { projectId: string; queue: string } | undefined {
-    const match = /^proj:\{?([0-9a-f-]{36})\}?:queue:([A-Za-z0-9._-]{1,128}):wake$/.exec(channel);
-    return match ? { projectId: match[1]!, queue: match[2]! } : undefined;
+  /** @returns project and queue of a wake-up channel, or `undefined` when it is none. */
+  parseWake(channel: string): { projectId: ProjectId; queue: string } | undefined {
+    const projectId = this.projectOf(channel);
+    const queue = /:queue:([A-Za-z0-9._-]{1,128}):wake$/.exec(channel)?.[1];
+    return projectId && queue ? { projectId, queue } : undefined;
   }
 }

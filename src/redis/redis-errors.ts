@@ -1,4 +1,5 @@
 import { AppError } from '../common/app-error.js';
+import { KeyError } from './key-builder.js';
 
 /** Why Redis gave no usable answer. Only the breaker and the mapping below look at it. */
 export class RedisTimeout extends Error {
@@ -42,6 +43,7 @@ export function mapRedisError(error: unknown, op: string): AppError {
     if (!PASSING.includes(word))
       return new AppError('internal_error', op, 'Redis refused a command.', { cause: error });
   }
+  if (isBug(error)) return new AppError('internal_error', op, 'The call to Redis was wrong.', { cause: error });
   return new AppError('redis_unavailable', op, 'Redis gave no answer in time. The call may have been executed.', {
     cause: error,
     retryAfterSeconds: 1,
@@ -51,4 +53,9 @@ export function mapRedisError(error: unknown, op: string): AppError {
 /** @returns whether Redis itself answered with an error, in contrast to a connection that failed. */
 export function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** @returns whether our own code failed while it made the call: nothing that Redis or the connection did. */
+export function isBug(error: unknown): boolean {
+  return [AppError, KeyError, TypeError, RangeError, ReferenceError, SyntaxError].some((type) => error instanceof type);
 }

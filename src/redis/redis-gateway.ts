@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { monotonicMs } from '../common/time.js';
 import { Breaker } from './breaker.js';
 import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
+import { withDeadline } from './deadline.js';
 import { type RedisClient, RedisConnections } from './redis-connections.js';
-import { BreakerOpen, isReply, mapRedisError, RedisTimeout } from './redis-errors.js';
+import { BreakerOpen, isBug, isReply, mapRedisError } from './redis-errors.js';
 import { RedisMetrics } from './redis-metrics.js';
 
 /**
@@ -44,7 +45,7 @@ export class RedisGateway {
       return reply;
     } catch (error) {
       if (isReply(error)) breaker.succeed();
-      else if (!(error instanceof BreakerOpen)) breaker.fail();
+      else if (!(error instanceof BreakerOpen) && !isBug(error)) breaker.fail();
       const mapped = mapRedisError(error, op);
       this.metrics.observe(role, op, monotonicMs() - start, mapped.code);
       throw mapped;
@@ -55,23 +56,4 @@ export class RedisGateway {
   broken(role: RedisRole): boolean {
     return this.#breakers[role].open;
   }
-}
-
-function withDeadline<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      // After a stall of our own event loop the answer may lie unread in the socket: let it be read first.
-      setImmediate(() => reject(new RedisTimeout(`no answer within ${timeoutMs} ms`)));
-    }, timeoutMs);
-    promise.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        reject(error as Error);
-      },
-    );
-  });
 }

@@ -1,9 +1,12 @@
 import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import type { ProjectId } from '../common/project-id.js';
+import { CALL_TIMEOUT_MS } from './connection-options.js';
+import { withDeadline } from './deadline.js';
 import { KeyBuilder } from './key-builder.js';
 import { type RedisClient, RedisConnections } from './redis-connections.js';
+import { mapRedisError } from './redis-errors.js';
 
-const PROBE_EVERY_MS = 5000;
-const PROBE_TIMEOUT_MS = 2000;
+const PROBE_EVERY_MS = 1000;
 
 type Listener = (message: string) => void;
 
@@ -24,7 +27,7 @@ interface Channel {
 export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   readonly #log = new Logger('RedisSubscriber');
   readonly #channels = new Map<string, Channel>();
-  readonly #wakeListeners = new Set<(projectId: string, queue: string) => void>();
+  readonly #wakeListeners = new Set<(projectId: ProjectId, queue: string) => void>();
   readonly #reconnectListeners = new Set<() => void>();
   readonly #client: RedisClient;
   #probe: NodeJS.Timeout | undefined;
@@ -38,14 +41,18 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
 
   onModuleInit(): void {
     this.#client.on('message', (channel: string, message: string) => {
-      for (const listener of this.#channels.get(channel)?.listeners ?? []) listener(message);
+      for (const listener of this.#channels.get(channel)?.listeners ?? []) this.#tell(() => listener(message));
     });
     this.#client.on('pmessage', (_pattern: string, channel: string) => {
       const wake = this.keys.parseWake(channel);
-      if (wake) for (const listener of this.#wakeListeners) listener(wake.projectId, wake.queue);
+      if (!wake) return;
+      for (const listener of this.#wakeListeners) this.#tell(() => listener(wake.projectId, wake.queue));
     });
     this.#client.on('ready', () => void this.#resubscribe());
-    this.#probe = setInterval(() => void this.#ping(), PROBE_EVERY_MS).unref();
+    // A half-open link never reports itself: a question that is not answered ends it (see `socketTimeout`).
+    this.#probe = setInterval(() => {
+      if (this.#client.status === 'ready') void this.#send(() => this.#client.ping());
+    }, PROBE_EVERY_MS).unref();
   }
 
   onModuleDestroy(): void {
@@ -55,31 +62,27 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
   /**
    * Hears a channel. @returns, once Redis has acknowledged (so that nothing published from now on is missed while the
    * connection stands), the function that ends it.
+   * @throws AppError `redis_unavailable` when Redis does not acknowledge in time; the listener is then not registered.
    */
   async subscribe(name: string, listener: Listener): Promise<() => void> {
-    let channel = this.#channels.get(name);
-    if (!channel) {
-      let acknowledge = (): void => undefined;
-      const acknowledged = new Promise<void>((resolve) => {
-        acknowledge = resolve;
-      });
-      channel = { listeners: new Set(), acknowledged, acknowledge };
-      this.#channels.set(name, channel);
-      this.#send(() => this.#client.subscribe(name)).then((sent) => sent && acknowledge());
-    }
+    const channel = this.#channels.get(name) ?? this.#open(name);
     channel.listeners.add(listener);
-    const joined = channel;
-    await joined.acknowledged;
-    return () => {
-      if (!joined.listeners.delete(listener) || joined.listeners.size > 0 || this.#channels.get(name) !== joined)
-        return;
+    const leave = (): void => {
+      if (!channel.listeners.delete(listener) || channel.listeners.size > 0) return;
       this.#channels.delete(name);
       void this.#send(() => this.#client.unsubscribe(name));
     };
+    try {
+      await withDeadline(channel.acknowledged, CALL_TIMEOUT_MS);
+      return leave;
+    } catch (error) {
+      leave();
+      throw mapRedisError(error, 'redis.subscribe');
+    }
   }
 
   /** Hears the queue wake-ups of all projects: the one pattern subscription that the contract allows. */
-  async onWake(listener: (projectId: string, queue: string) => void): Promise<() => void> {
+  async onWake(listener: (projectId: ProjectId, queue: string) => void): Promise<() => void> {
     this.#wakeListeners.add(listener);
     if (this.#wakeListeners.size === 1) await this.#send(() => this.#client.psubscribe(this.keys.wakePattern));
     return () => void this.#wakeListeners.delete(listener);
@@ -96,6 +99,17 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
     return this.#channels.size;
   }
 
+  #open(name: string): Channel {
+    let acknowledge = (): void => undefined;
+    const acknowledged = new Promise<void>((resolve) => {
+      acknowledge = resolve;
+    });
+    const channel: Channel = { listeners: new Set(), acknowledged, acknowledge };
+    this.#channels.set(name, channel);
+    void this.#send(() => this.#client.subscribe(name)).then((sent) => sent && acknowledge());
+    return channel;
+  }
+
   async #resubscribe(): Promise<void> {
     const names = [...this.#channels.keys()];
     const sent = await this.#send(async () => {
@@ -104,7 +118,7 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
     });
     if (!sent) return;
     for (const name of names) this.#channels.get(name)?.acknowledge();
-    for (const listener of this.#reconnectListeners) listener();
+    for (const listener of this.#reconnectListeners) this.#tell(listener);
   }
 
   // A failed SUBSCRIBE means a lost connection: the next 'ready' sends all of them again.
@@ -118,18 +132,12 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
     }
   }
 
-  // A half-open link never reports itself: ask, and start anew when no answer comes.
-  async #ping(): Promise<void> {
-    if (this.#client.status !== 'ready' || !('ping' in this.#client)) return;
-    let timer: NodeJS.Timeout | undefined;
-    const silent = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(true), PROBE_TIMEOUT_MS).unref();
-    });
-    const answered = this.#client.ping().then(
-      () => false,
-      () => false,
-    );
-    if (await Promise.race([answered, silent])) this.#client.disconnect(true);
-    clearTimeout(timer);
+  // One listener that throws must neither end the process nor keep the others from hearing.
+  #tell(listener: () => void): void {
+    try {
+      listener();
+    } catch (error) {
+      this.#log.error({ msg: 'a listener failed', err: (error as Error).stack });
+    }
   }
 }

@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions, SUBSCRIBER_OPTIONS } from './connection-options.js';
 import { KeyBuilder } from './key-builder.js';
+import { ProjectScan } from './project-scan.js';
 import { RedisClock } from './redis-clock.js';
 import { ready, RedisConnections } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
@@ -55,9 +56,10 @@ export class RedisModule {
         RedisClock,
         RedisGateway,
         ScriptRunner,
+        ProjectScan,
         RedisSubscriber,
       ],
-      exports: [KeyBuilder, RedisConnections, RedisGateway, RedisClock, ScriptRunner, RedisSubscriber],
+      exports: [KeyBuilder, RedisConnections, RedisGateway, RedisClock, ScriptRunner, ProjectScan, RedisSubscriber],
     };
   }
 }

@@ -3,6 +3,8 @@ import type { RedisServer } from '../../scripts/lib/redis-server.mjs';
 
 const LAWFUL = /^proj:\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?:./;
 const LAWFUL_PATTERN = /^proj:\*:queue:\*:wake$/;
+// The paced background discovery of queues nobody told us of; it reads no values.
+const LAWFUL_DISCOVERY = /^proj:\*:queue:[A-Za-z0-9._-]{1,128}\*$/;
 const INVALIDATION = '__redis__:invalidate';
 
 /** Where the keys of a command stand: first, last (negative: from the end) and step, as COMMAND INFO tells. */
@@ -85,7 +87,10 @@ export class CommandWatch {
     if (['subscribe', 'unsubscribe', 'ssubscribe'].includes(name))
       return args.slice(1).filter((channel) => channel !== INVALIDATION);
     if (name === 'publish' || name === 'spublish') return args.slice(1, 2);
-    if (name === 'scan') return args.flatMap((arg, i) => (arg.toLowerCase() === 'match' ? [args[i + 1]!] : []));
+    if (name === 'scan')
+      return args.flatMap((arg, i) =>
+        arg.toLowerCase() === 'match' && !LAWFUL_DISCOVERY.test(args[i + 1]!) ? [args[i + 1]!] : [],
+      );
     if (name === 'memory' || name === 'object') return args.slice(2, 3);
     const spec = this.#specs.get(name);
     if (!spec) return [];

@@ -1,0 +1,39 @@
+import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { ConsumerRunner } from './consumer-runner.js';
+import { type ConsumerOptions, type JobHandler, QUEUE_CONSUMER } from './queue-consumer.decorator.js';
+import { QueueRegistry } from './queue.registry.js';
+import { QueueService } from './queue.service.js';
+import { ReadyProjects } from './ready-projects.js';
+
+const GRACE_MS = 5000;
+
+/** Finds the `@QueueConsumer`s of all modules and runs them. Without one it does nothing: the plain API leases for nobody. */
+@Injectable()
+export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly #runners: ConsumerRunner[] = [];
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly queues: QueueService,
+    private readonly registry: QueueRegistry,
+    private readonly projects: ReadyProjects,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    for (const { instance, metatype } of this.discovery.getProviders()) {
+      const options =
+        metatype &&
+        (Reflect.getMetadata(QUEUE_CONSUMER, metatype) as (ConsumerOptions & { queue: string }) | undefined);
+      if (!options || !instance) continue;
+      this.registry.get(options.queue);
+      const runner = new ConsumerRunner(options.queue, instance as JobHandler, this.queues, options);
+      this.#runners.push(runner);
+      await this.projects.watch(options.queue, (projectId) => runner.ready(projectId));
+    }
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all(this.#runners.map((runner) => runner.stop(GRACE_MS)));
+  }
+}

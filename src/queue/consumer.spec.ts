@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { Inject, Injectable, Module } from '@nestjs/common';
+import { IsOptional, IsString } from 'class-validator';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TestApp } from '../../test/support/app.js';
+import { newProject } from '../../test/support/projects.js';
+import { until } from '../../test/support/until.js';
+import type { ProjectId } from '../common/project-id.js';
+import { type JobHandler, QueueConsumer } from './queue-consumer.decorator.js';
+import { QueueModule } from './queue.module.js';
+import { QueueRegistry } from './queue.registry.js';
+import { QueueService } from './queue.service.js';
+import type { LeasedJob } from './queue.types.js';
+
+class AnyTask {
+  @IsOptional()
+  @IsString()
+  note?: string;
+}
+
+type Handle = JobHandler['handle'];
+
+/** A module as a team would add it, with a queue of its own, so that no other test's jobs reach it. */
+function consumerModule(
+  options: { concurrency?: number; leaseSeconds?: number },
+  handle: Handle,
+): { queue: string; module: new () => object } {
+  const queue = `test-${randomUUID()}`;
+
+  @Injectable()
+  @QueueConsumer(queue, options)
+  class Consumer implements JobHandler {
+    constructor(@Inject(QueueRegistry) registry: QueueRegistry) {
+      registry.declare({ name: queue, task: AnyTask });
+    }
+    handle(projectId: ProjectId, job: LeasedJob, signal: AbortSignal): Promise<unknown> {
+      return handle(projectId, job, signal);
+    }
+  }
+
+  @Module({ imports: [QueueModule], providers: [Consumer] })
+  class ConsumerModule {}
+  return { queue, module: ConsumerModule };
+}
+
+describe('@QueueConsumer', () => {
+  const apps: TestApp[] = [];
+  const start = async (module: new () => object): Promise<TestApp> => {
+    const app = await TestApp.start({ extensions: [module] });
+    apps.push(app);
+    return app;
+  };
+  afterEach(async () => {
+    await Promise.all(apps.splice(0).map((app) => app.close()));
+  });
+
+  it('works on the jobs of every project, ours and pushed by others, and keeps their results', async () => {
+    const { queue, module } = consumerModule({ concurrency: 4 }, async (projectId, job) => ({
+      for: projectId,
+      attempt: job.attempt,
+    }));
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projects = [newProject(), newProject(), newProject()];
+    const jobs = await Promise.all(
+      projects.map(async (projectId) => (await queues.enqueue(projectId, queue, [{ task: {} }]))[0]!.jobId),
+    );
+    await Promise.all(
+      projects.map((projectId, i) =>
+        until(async () => (await queues.job(projectId, queue, jobs[i]!)).state === 'done', 'the job is done'),
+      ),
+    );
+    expect((await queues.job(projects[1]!, queue, jobs[1]!)).result).toEqual({ for: projects[1], attempt: 1 });
+
+    await app.state.rpush(app.keys.key(projects[0]!, 'queue', queue), JSON.stringify({ project_id: projects[0] }));
+    await until(async () => (await queues.counts(projects[0]!, queue)).waiting === 0, 'the foreign task is taken up');
+  });
+
+  it('retries what throws, and leaves it dead with the last error after its attempts', async () => {
+    const attempts: number[] = [];
+    const { queue, module } = consumerModule({}, async (_projectId, job) => {
+      attempts.push(job.attempt);
+      throw new Error(`attempt ${job.attempt} failed`);
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projectId = newProject();
+    const [job] = await queues.enqueue(projectId, queue, [{ task: {}, maxAttempts: 2 }]);
+    const view = await until(async () => {
+      const found = await queues.job(projectId, queue, job!.jobId);
+      return found.state === 'dead' ? found : undefined;
+    });
+    expect(attempts).toEqual([1, 2]);
+    expect(view.lastError).toBe('attempt 2 failed');
+  });
+
+  it('keeps its lease while the handler works, however long', async () => {
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    let runs = 0;
+    const { queue, module } = consumerModule({ leaseSeconds: 1 }, async () => {
+      runs += 1;
+      await finished;
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projectId = newProject();
+    const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
+    const first = await until(async () => (await queues.job(projectId, queue, job!.jobId)).leaseExpiresAt);
+    // Renewed past the end of the first lease, and then some.
+    await until(
+      async () => ((await queues.job(projectId, queue, job!.jobId)).leaseExpiresAt ?? 0) > first + 1500,
+      'the lease was renewed',
+    );
+    finish();
+    await until(async () => (await queues.job(projectId, queue, job!.jobId)).state === 'done');
+    expect(runs).toBe(1);
+  });
+
+  it('tells the handler that its job was cancelled', async () => {
+    const { queue, module } = consumerModule({ leaseSeconds: 1 }, (_projectId, _job, signal) => {
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projectId = newProject();
+    const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
+    await until(async () => (await queues.job(projectId, queue, job!.jobId)).state === 'leased');
+    await queues.cancel(projectId, queue, job!.jobId);
+    await until(async () => (await queues.job(projectId, queue, job!.jobId)).finishedAt, 'the lease is over');
+    expect((await queues.job(projectId, queue, job!.jobId)).state).toBe('cancelled');
+  });
+
+  it('gives what it could not finish back at shutdown, the attempt not counted', async () => {
+    const { queue, module } = consumerModule({}, () => new Promise(() => undefined));
+    const stopping = await TestApp.start({ extensions: [module] });
+    const projectId = newProject();
+    const [job] = await stopping.get(QueueService).enqueue(projectId, queue, [{ task: {} }]);
+    const record = stopping.keys.key(projectId, 'queue', queue, 'job', job!.jobId);
+    await until(async () => (await stopping.state.hget(record, 'state')) === 'leased');
+    const watcher = stopping.state.duplicate();
+    await stopping.close();
+    expect(await watcher.hmget(record, 'state', 'attempts', 'token')).toEqual(['waiting', '0', null]);
+    watcher.disconnect();
+  });
+});

@@ -1,0 +1,27 @@
+import { SetMetadata } from '@nestjs/common';
+import type { ProjectId } from '../common/project-id.js';
+import type { LeasedJob } from './queue.types.js';
+
+export const QUEUE_CONSUMER = 'queue:consumer';
+
+export interface ConsumerOptions {
+  /** Jobs at a time in this process, over all projects. Default 1. */
+  readonly concurrency?: number;
+  /** Length of a lease; renewed at a third of it while the handler runs. 1–3,600, default 60. */
+  readonly leaseSeconds?: number;
+}
+
+/**
+ * A provider of any module that works on a queue's jobs, of all projects.
+ *
+ * At least once: a job may be handled again after a crash or a lost lease, so make its effects repeatable. What the
+ * handler returns is the job's result; what it throws sends the job to its retry.
+ */
+export interface JobHandler {
+  /** @param signal fires when the job was cancelled, the lease was lost, or the process stops: stop soon then. */
+  handle(projectId: ProjectId, job: LeasedJob, signal: AbortSignal): Promise<unknown>;
+}
+
+/** Marks a {@link JobHandler} as the consumer of a queue. */
+export const QueueConsumer = (queue: string, options: ConsumerOptions = {}): ClassDecorator =>
+  SetMetadata(QUEUE_CONSUMER, { queue, ...options });

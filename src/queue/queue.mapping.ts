@@ -1,0 +1,77 @@
+import { rfc3339 } from '../common/time.js';
+import type { EnqueueDto } from './dto/enqueue.dto.js';
+import type { LeasedJobDto } from './dto/lease.dto.js';
+import type { DeadLetterDto, JobDto, QueueDto } from './dto/queue.dto.js';
+import type { DeadLetter, JobView, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
+
+/** The wire's names and times on one side, the code's on the other. */
+export function toNewJob({ task, options = {} }: EnqueueDto): NewJob {
+  return {
+    task,
+    ...given('delaySeconds', options.delay_seconds),
+    ...given('dedupeKey', options.dedupe_key),
+    ...given('maxAttempts', options.max_attempts),
+    ...given('operationId', options.operation_id),
+  };
+}
+
+export function toLeasedJobDto(job: LeasedJob): LeasedJobDto {
+  return {
+    job_id: job.jobId,
+    lease_token: job.leaseToken,
+    attempt: job.attempt,
+    task: job.task,
+    ...given('operation_id', job.operationId),
+    lease_expires_at: rfc3339(job.expiresAt),
+  };
+}
+
+export function toQueueDto(counts: QueueCounts): QueueDto {
+  return {
+    queue: counts.queue,
+    waiting: counts.waiting,
+    leased: counts.leased,
+    delayed: counts.delayed,
+    dead: counts.dead,
+    bytes: counts.bytes,
+    paused: counts.paused,
+    ...given('paused_reason', counts.pausedReason),
+    oldest_age_seconds: counts.oldestAgeSeconds,
+  };
+}
+
+export function toJobDto(job: JobView): JobDto {
+  return {
+    job_id: job.jobId,
+    state: job.state,
+    attempts: job.attempts,
+    max_attempts: job.maxAttempts,
+    created_at: rfc3339(job.createdAt),
+    ...time('finished_at', job.finishedAt),
+    ...given('last_error', job.lastError),
+    ...given('result', job.result),
+    ...given('operation_id', job.operationId),
+    ...given('position', job.position),
+    ...time('retry_at', job.retryAt),
+    ...time('lease_expires_at', job.leaseExpiresAt),
+  };
+}
+
+export function toDeadLetterDto(letter: DeadLetter): DeadLetterDto {
+  return {
+    job_id: letter.jobId,
+    attempts: letter.attempts,
+    error: letter.error,
+    died_at: rfc3339(letter.diedAt),
+    task: letter.task,
+  };
+}
+
+// A member that is not there is left out, not null.
+function given<K extends string, T>(name: K, value: T | undefined): { [N in K]?: T } {
+  return (value === undefined ? {} : { [name]: value }) as { [N in K]?: T };
+}
+
+function time<K extends string>(name: K, epochMs: number | undefined): { [N in K]?: string } {
+  return given(name, epochMs === undefined ? undefined : rfc3339(epochMs));
+}

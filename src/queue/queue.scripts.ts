@@ -1,0 +1,84 @@
+import { defineScript } from '../redis/script.js';
+
+const PLACES = ['list', 'waiting', 'bytes', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'wake'] as const;
+const file = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
+
+export const enqueueJobs = defineScript({
+  op: 'queue.enqueue',
+  file: file('enqueue'),
+  role: 'state',
+  keys: [...PLACES, 'idempotency'],
+  args: ['fingerprint', 'max_jobs', 'max_bytes', 'jobs...'],
+});
+export const leaseJobs = defineScript({
+  op: 'queue.lease',
+  file: file('lease'),
+  role: 'state',
+  keys: [...PLACES, 'settings', 'request'],
+  args: ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'request', 'ids...'],
+});
+export const ackJobs = defineScript({
+  op: 'queue.ack',
+  file: file('ack'),
+  role: 'state',
+  keys: PLACES,
+  args: ['acks...'],
+});
+export const nackJob = defineScript({
+  op: 'queue.nack',
+  file: file('nack'),
+  role: 'state',
+  keys: PLACES,
+  args: ['id', 'token', 'error', 'retry_ms', 'jitter', 'dead'],
+});
+export const releaseJobs = defineScript({
+  op: 'queue.release',
+  file: file('release'),
+  role: 'state',
+  keys: [...PLACES, 'request'],
+  args: ['nonce', 'jobs...'],
+});
+export const extendLease = defineScript({
+  op: 'queue.extend',
+  file: file('extend'),
+  role: 'state',
+  keys: PLACES,
+  args: ['id', 'token', 'lease_ms'],
+});
+export const cancelJob = defineScript({
+  op: 'queue.cancel',
+  file: file('cancel'),
+  role: 'state',
+  keys: PLACES,
+  args: ['id'],
+});
+export const readJob = defineScript({ op: 'queue.job', file: file('job'), role: 'state', keys: PLACES, args: ['id'] });
+export const countJobs = defineScript({
+  op: 'queue.counts',
+  file: file('counts'),
+  role: 'state',
+  keys: [...PLACES, 'settings'],
+  args: [],
+});
+export const listDead = defineScript({
+  op: 'queue.dead',
+  file: file('dead'),
+  role: 'state',
+  keys: PLACES,
+  args: ['after', 'limit'],
+  readonly: true,
+});
+export const redriveDead = defineScript({
+  op: 'queue.redrive',
+  file: file('redrive'),
+  role: 'state',
+  keys: PLACES,
+  args: ['limit'],
+});
+export const dropDead = defineScript({
+  op: 'queue.drop-dead',
+  file: file('drop-dead'),
+  role: 'state',
+  keys: PLACES,
+  args: ['limit'],
+});

@@ -1,0 +1,334 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { AppError } from '../common/app-error.js';
+import type { ProjectId } from '../common/project-id.js';
+import { check, invalid } from '../common/validation.js';
+import { PurgeRegistry } from '../purge/purge.registry.js';
+import { RedisClock } from '../redis/redis-clock.js';
+import { RedisGateway } from '../redis/redis-gateway.js';
+import { JobEvents } from './job-events.js';
+import { Parking } from './parking.js';
+import { QueueKeys } from './queue.keys.js';
+import { QueueMetrics } from './queue.metrics.js';
+import { QueueRegistry } from './queue.registry.js';
+import { DEFAULT_ATTEMPTS, type Ending, MAX_DEAD, QueueStore, type RawJob } from './queue.store.js';
+import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
+
+/** A result is kept in the job's record for an hour, so it is bounded. */
+export const MAX_RESULT_BYTES = 262_144;
+/** A task must fit a lease reply. */
+const MAX_TASK_BYTES = 1_048_576;
+const RETRY_WHEN_FULL_SECONDS = 5;
+
+export interface LeaseOptions {
+  /** 1–10. Default 1. */
+  readonly max?: number;
+  /** 1–3,600. Default 30. */
+  readonly leaseSeconds?: number;
+  /** How long to wait for a job, 0–25. Default 0. */
+  readonly waitSeconds?: number;
+  /** Repeating a request that got no answer gets the same jobs. */
+  readonly requestId?: string;
+  /** Ends the wait when the client goes away. */
+  readonly signal?: AbortSignal;
+}
+
+/** Queues of one project: plain lists outside, at-least-once with fenced leases inside. */
+@Injectable()
+export class QueueService implements OnModuleInit {
+  constructor(
+    private readonly store: QueueStore,
+    private readonly keys: QueueKeys,
+    private readonly registry: QueueRegistry,
+    private readonly parking: Parking,
+    private readonly events: JobEvents,
+    private readonly metrics: QueueMetrics,
+    private readonly gateway: RedisGateway,
+    private readonly clock: RedisClock,
+    private readonly purge: PurgeRegistry,
+  ) {}
+
+  onModuleInit(): void {
+    this.purge.register('queue', async (projectId) => {
+      const keys = this.registry.names.flatMap((queue) => [
+        ...Object.values(this.keys.places(projectId, queue)),
+        this.keys.settings(projectId, queue),
+      ]);
+      await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
+    });
+  }
+
+  /**
+   * Adds jobs, all or none.
+   * @throws AppError `not_found`, `validation_failed` naming the field of the task, `queue_full`, `conflict` (idempotency key).
+   */
+  async enqueue(
+    projectId: ProjectId,
+    queue: string,
+    jobs: readonly NewJob[],
+    { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
+  ): Promise<{ jobId: string; state: JobState }[]> {
+    const declaration = this.registry.get(queue);
+    const raw = jobs.map((job, i) =>
+      this.#raw(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
+    );
+    const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
+    if (!added) {
+      throw new AppError('queue_full', 'queue.enqueue', 'The queue holds as many jobs or bytes as it may.', {
+        rule: queue,
+        retryAfterSeconds: RETRY_WHEN_FULL_SECONDS,
+      });
+    }
+    this.metrics.count(queue, 'enqueued', added.length);
+    await Promise.all(
+      added.map(({ jobId, state }, i) =>
+        this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'started', stage: state }),
+      ),
+    );
+    return added;
+  }
+
+  /** Leases jobs, waiting for the first when asked to. No job is an empty list. */
+  async lease(projectId: ProjectId, queue: string, options: LeaseOptions = {}): Promise<Lease> {
+    this.registry.get(queue);
+    const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
+    const look = async (): Promise<{ found: Lease | undefined; dueInMs: number | undefined }> => {
+      const { lease, nextDue } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
+      const dueInMs = nextDue === undefined ? undefined : nextDue - this.clock.now('state');
+      return { found: lease.jobs.length > 0 ? lease : undefined, dueInMs };
+    };
+    const first = await look();
+    const none: Lease = { jobs: [], nonce: 0 };
+    if (first.found || waitSeconds <= 0) return first.found ?? none;
+    return (await this.parking.wait(`${projectId}:${queue}`, waitSeconds * 1000, signal, look)) ?? none;
+  }
+
+  /**
+   * Ends a job as done. Repeating it with the same token has the same outcome.
+   * @throws AppError `stale_lease` when the lease is not, or no longer, held; the job is then somebody else's.
+   */
+  async ack(projectId: ProjectId, queue: string, jobId: string, leaseToken: string, result?: unknown): Promise<void> {
+    const [ending] = await this.ackBatch(projectId, queue, [{ jobId, leaseToken, result }]);
+    if (ending === 'stale') throw stale('queue.ack');
+  }
+
+  /** Ends up to 100 jobs. @returns for each whether its lease was held. */
+  async ackBatch(
+    projectId: ProjectId,
+    queue: string,
+    acks: readonly { jobId: string; leaseToken: string; result?: unknown }[],
+  ): Promise<('done' | 'stale')[]> {
+    this.registry.get(queue);
+    const endings = await this.store.ack(
+      projectId,
+      queue,
+      acks.map((ack, i) => ({
+        jobId: ack.jobId,
+        token: ack.leaseToken,
+        result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
+      })),
+    );
+    await Promise.all(endings.map((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending)));
+    return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
+  }
+
+  /**
+   * Gives a job back as failed: it is retried later, or dead when its attempts are used up.
+   * @param options.retryInSeconds instead of the exponential backoff (1 s doubled each time, at most 5 minutes, ± 10 %).
+   * @throws AppError `stale_lease`
+   */
+  async nack(
+    projectId: ProjectId,
+    queue: string,
+    jobId: string,
+    leaseToken: string,
+    options: { error: string; retryInSeconds?: number | undefined; dead?: boolean | undefined },
+  ): Promise<void> {
+    this.registry.get(queue);
+    const { error, retryInSeconds, dead = false } = options;
+    const retryMs = retryInSeconds === undefined ? undefined : retryInSeconds * 1000;
+    const ending = await this.store.nack(projectId, queue, { jobId, token: leaseToken, error, retryMs, dead });
+    await this.#ended(projectId, queue, jobId, ending, error);
+    if (ending === 'stale') throw stale('queue.nack');
+  }
+
+  /**
+   * Prolongs a lease to `leaseSeconds` from now.
+   * @returns when it ends, and whether the job was cancelled: then stop, and ack or let it go.
+   * @throws AppError `stale_lease`
+   */
+  async extend(
+    projectId: ProjectId,
+    queue: string,
+    jobId: string,
+    leaseToken: string,
+    leaseSeconds: number,
+    progress?: Readonly<Record<string, unknown>>,
+  ): Promise<{ expiresAt: number; cancelled: boolean }> {
+    this.registry.get(queue);
+    const lease = await this.store.extend(projectId, queue, jobId, leaseToken, leaseSeconds * 1000);
+    if (!lease) {
+      this.metrics.count(queue, 'stale');
+      throw stale('queue.extend');
+    }
+    if (progress && !lease.cancelled) {
+      await this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
+    }
+    return { expiresAt: lease.expiresAt, cancelled: lease.cancelled };
+  }
+
+  /** Gives jobs back untouched: to the head, the attempt not counted. For answers that nobody received, and shutdown. */
+  async release(projectId: ProjectId, queue: string, lease: Lease): Promise<void> {
+    if (lease.jobs.length === 0) return;
+    this.metrics.count(queue, 'released', await this.store.release(projectId, queue, lease.jobs, lease));
+  }
+
+  /**
+   * Cancels a job; a running worker learns it at its next extend.
+   * @throws AppError `not_found`, or `conflict` when the job is over.
+   */
+  async cancel(projectId: ProjectId, queue: string, jobId: string): Promise<void> {
+    this.registry.get(queue);
+    const { state, operationId } = await this.store.cancel(projectId, queue, jobId);
+    if (state === 'missing') throw notFound();
+    if (state !== 'cancelled') throw new AppError('conflict', 'queue.cancel', `The job is over: it is ${state}.`);
+    this.metrics.count(queue, 'cancelled');
+    await this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
+  }
+
+  /** @throws AppError `not_found`; a finished job is known for an hour. */
+  async job(projectId: ProjectId, queue: string, jobId: string): Promise<JobView> {
+    this.registry.get(queue);
+    const found = await this.store.job(projectId, queue, jobId);
+    if (!found) throw notFound();
+    const { fields } = found;
+    const text = (name: string): string | undefined => fields.get(name);
+    return {
+      jobId,
+      state: text('state') as JobState,
+      attempts: Number(text('attempts')),
+      maxAttempts: Number(text('max')),
+      createdAt: Number(text('created_ms')),
+      ...(text('error') === undefined ? {} : { lastError: text('error')! }),
+      ...(text('result') === undefined ? {} : { result: JSON.parse(text('result')!) as unknown }),
+      ...(text('operation') === undefined ? {} : { operationId: text('operation')! }),
+      ...(text('finished_ms') === undefined ? {} : { finishedAt: Number(text('finished_ms')) }),
+      ...(found.position < 0 ? {} : { position: found.position }),
+      ...(found.due < 0 ? {} : { retryAt: found.due }),
+      ...(found.deadline < 0 ? {} : { leaseExpiresAt: found.deadline }),
+    };
+  }
+
+  async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
+    this.registry.get(queue);
+    const { oldestMs, paused, ...counts } = await this.store.counts(projectId, queue);
+    const reason = paused ? 'owner' : counts.dead >= MAX_DEAD ? 'dead_letters_full' : undefined;
+    return {
+      queue,
+      ...counts,
+      paused: reason !== undefined,
+      ...(reason ? { pausedReason: reason } : {}),
+      oldestAgeSeconds: oldestMs < 0 ? null : Math.floor(oldestMs / 1000),
+    };
+  }
+
+  /** The counts of every queue there is. */
+  list(projectId: ProjectId): Promise<QueueCounts[]> {
+    return Promise.all(this.registry.names.map((queue) => this.counts(projectId, queue)));
+  }
+
+  #raw(projectId: ProjectId, type: new () => object, job: NewJob, field: string): RawJob {
+    const task = check(type, job.task);
+    if (Array.isArray(task)) {
+      throw invalid(
+        'queue.enqueue',
+        task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })),
+      );
+    }
+    const raw = JSON.stringify({ project_id: projectId, ...task });
+    if (Buffer.byteLength(raw) > MAX_TASK_BYTES)
+      throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
+    return {
+      raw,
+      maxAttempts: job.maxAttempts ?? DEFAULT_ATTEMPTS,
+      delayMs: (job.delaySeconds ?? 0) * 1000,
+      dedupe: job.dedupeKey ?? '',
+      operationId: job.operationId ?? '',
+    };
+  }
+
+  async #leaseNow(
+    projectId: ProjectId,
+    queue: string,
+    max: number,
+    leaseSeconds: number,
+    requestId: string | undefined,
+  ) {
+    const reply = await this.store.lease(projectId, queue, max, leaseSeconds * 1000, requestId);
+    this.metrics.count(queue, 'expired', reply.expired);
+    this.metrics.count(queue, 'dead', reply.buried);
+    const jobs: LeasedJob[] = [];
+    for (const { raw, ...job } of reply.jobs) {
+      const task = JSON.parse(raw) as Record<string, unknown>;
+      // Others may push anything that is JSON. A worker only sees tasks that its queue declared.
+      const { project_id: _, ...fields } = task;
+      const wrong = check(this.registry.get(queue).task, fields, { strict: false });
+      if (Array.isArray(wrong)) {
+        const error = `task.${wrong[0]?.field} ${wrong[0]?.message}`;
+        await this.nack(projectId, queue, job.jobId, job.leaseToken, { error, dead: true });
+      } else {
+        jobs.push({ ...job, task });
+      }
+    }
+    this.metrics.count(queue, 'leased', jobs.length);
+    await Promise.all(
+      jobs.map((job) =>
+        this.events.report(projectId, queue, job.jobId, job.operationId, {
+          status: 'running',
+          stage: 'leased',
+          attempt: job.attempt,
+        }),
+      ),
+    );
+    const lease: Lease = { jobs, nonce: reply.nonce, ...(requestId === undefined ? {} : { requestId }) };
+    return { lease, nextDue: reply.nextDue };
+  }
+
+  async #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): Promise<void> {
+    if (ending === 'stale') return this.metrics.count(queue, 'stale');
+    const { state, operationId } = ending;
+    if (state === 'done') {
+      this.metrics.count(queue, 'done');
+      await this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
+    } else if (state === 'dead') {
+      this.metrics.count(queue, 'dead');
+      await this.events.report(projectId, queue, jobId, operationId, {
+        status: 'failed',
+        stage: 'dead',
+        ...(error ? { error } : {}),
+      });
+    } else if (state !== 'cancelled') {
+      this.metrics.count(queue, 'retried');
+      await this.events.report(projectId, queue, jobId, operationId, {
+        status: 'running',
+        stage: 'retrying',
+        ...(error ? { message: error } : {}),
+      });
+    }
+  }
+}
+
+function encodeResult(result: unknown, field: string): string {
+  if (result === undefined || result === null) return '';
+  const text = JSON.stringify(result);
+  if (Buffer.byteLength(text) > MAX_RESULT_BYTES)
+    throw invalid('queue.ack', [{ field, message: `must be at most ${MAX_RESULT_BYTES} bytes of JSON` }]);
+  return text;
+}
+
+function stale(op: string): AppError {
+  return new AppError('stale_lease', op, 'The lease is not, or no longer, held with this token.');
+}
+
+function notFound(): AppError {
+  return new AppError('not_found', 'queue.job', 'There is no such job.');
+}

@@ -1,0 +1,78 @@
+/** Where a job is. `taken`: another program popped it from the list. */
+export type JobState = 'waiting' | 'delayed' | 'leased' | 'done' | 'dead' | 'cancelled' | 'taken';
+
+/** A job that the caller holds until `expiresAt`. */
+export interface LeasedJob {
+  readonly jobId: string;
+  /** Proves the lease; opaque. */
+  readonly leaseToken: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** The task's JSON, parsed. Fields that others added are in it. */
+  readonly task: Readonly<Record<string, unknown>>;
+  /** The operation that the job reports as. */
+  readonly operationId?: string;
+  /** Unix ms, Redis time. */
+  readonly expiresAt: number;
+}
+
+/** What a lease call got. `nonce` tells this delivery of a named request from its repetitions. */
+export interface Lease {
+  readonly jobs: readonly LeasedJob[];
+  readonly requestId?: string;
+  readonly nonce: number;
+}
+
+/** A job to be added. */
+export interface NewJob {
+  /** The task, validated by its queue; `project_id` is put first by the service. */
+  readonly task: object;
+  readonly delaySeconds?: number;
+  /** While an undone job holds this key, adding another answers that job. */
+  readonly dedupeKey?: string;
+  /** 1–100; an expired lease counts. Default 10. */
+  readonly maxAttempts?: number;
+  readonly operationId?: string;
+}
+
+/** A job as others see it. */
+export interface JobView {
+  readonly jobId: string;
+  readonly state: JobState;
+  readonly attempts: number;
+  readonly maxAttempts: number;
+  readonly createdAt: number;
+  readonly lastError?: string;
+  readonly result?: unknown;
+  readonly operationId?: string;
+  /** Place in the line, from 1; only told within the first 1,000. */
+  readonly position?: number;
+  readonly retryAt?: number;
+  readonly leaseExpiresAt?: number;
+  readonly finishedAt?: number;
+}
+
+/** How many jobs of a queue are where. */
+export interface QueueCounts {
+  readonly queue: string;
+  readonly waiting: number;
+  readonly leased: number;
+  readonly delayed: number;
+  readonly dead: number;
+  /** Bytes of all undone jobs that came through the API or were leased. */
+  readonly bytes: number;
+  readonly paused: boolean;
+  readonly pausedReason?: 'owner' | 'dead_letters_full';
+  /** Age of the oldest job that waits; tasks of others count from their lease on. */
+  readonly oldestAgeSeconds: number | null;
+}
+
+/** A job that used up its attempts. */
+export interface DeadLetter {
+  readonly jobId: string;
+  readonly attempts: number;
+  readonly error: string;
+  readonly diedAt: number;
+  /** The task as it stands in Redis; text when it is no JSON. */
+  readonly task: unknown;
+}

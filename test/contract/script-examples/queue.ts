@@ -1,0 +1,146 @@
+import { QueueKeys } from '../../../src/queue/queue.keys.js';
+import {
+  ackJobs,
+  cancelJob,
+  countJobs,
+  dropDead,
+  enqueueJobs,
+  extendLease,
+  leaseJobs,
+  listDead,
+  nackJob,
+  readJob,
+  redriveDead,
+  releaseJobs,
+} from '../../../src/queue/queue.scripts.js';
+import { QueueService } from '../../../src/queue/queue.service.js';
+import type { ProjectId } from '../../../src/common/project-id.js';
+import type { TestApp } from '../../support/app.js';
+import { example, type ScriptExample } from '../../support/script-example.js';
+
+const QUEUE = 'embeddings';
+const channels = ['wake'];
+const task = { doc_id: 'd', chunks: ['a'] };
+
+const places = (app: TestApp, projectId: ProjectId): Record<string, string> =>
+  app.get(QueueKeys).places(projectId, QUEUE);
+
+async function leased(app: TestApp, projectId: ProjectId): Promise<{ id: string; token: string }> {
+  const queues = app.get(QueueService);
+  // A second job waits, so that no script finds an empty queue; a third is delayed.
+  await queues.enqueue(projectId, QUEUE, [{ task }, { task: { ...task, doc_id: 'e' } }, { task, delaySeconds: 600 }]);
+  const [job] = (await queues.lease(projectId, QUEUE)).jobs;
+  return { id: job!.jobId, token: job!.leaseToken };
+}
+
+async function buried(app: TestApp, projectId: ProjectId): Promise<void> {
+  const { id, token } = await leased(app, projectId);
+  await app.get(QueueService).nack(projectId, QUEUE, id, token, { error: 'no', dead: true });
+}
+
+export const examples: ScriptExample[] = [
+  example(enqueueJobs, {
+    channels,
+    prepare: async (app, projectId) => {
+      await leased(app, projectId);
+      const { key, fingerprint } = app.get(QueueKeys).idempotency(projectId, 'key', {});
+      return {
+        keys: { ...places(app, projectId), idempotency: key },
+        args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 3, 0, 'dedupe', 'op'] },
+      };
+    },
+  }),
+  example(leaseJobs, {
+    channels,
+    prepare: async (app, projectId) => {
+      await leased(app, projectId);
+      const keys = app.get(QueueKeys);
+      return {
+        keys: {
+          ...places(app, projectId),
+          settings: keys.settings(projectId, QUEUE),
+          request: keys.request(projectId, QUEUE, 'r'),
+        },
+        args: {
+          token: 't',
+          lease_ms: 9000,
+          max_leased: 10,
+          max_dead: 10,
+          project_id: projectId,
+          default_attempts: 3,
+          request: '1',
+          ids: ['x', 'y'],
+        },
+      };
+    },
+  }),
+  example(ackJobs, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId);
+      return { keys: places(app, projectId), args: { acks: [id, token, '{}'] } };
+    },
+  }),
+  example(nackJob, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId);
+      return { keys: places(app, projectId), args: { id, token, error: 'no', retry_ms: '', jitter: 1, dead: '' } };
+    },
+  }),
+  example(releaseJobs, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId);
+      const request = app.get(QueueKeys).request(projectId, QUEUE, undefined);
+      return { keys: { ...places(app, projectId), request }, args: { nonce: 0, jobs: [id, token] } };
+    },
+  }),
+  example(extendLease, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId);
+      return { keys: places(app, projectId), args: { id, token, lease_ms: 90_000 } };
+    },
+  }),
+  example(cancelJob, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id } = await leased(app, projectId);
+      return { keys: places(app, projectId), args: { id } };
+    },
+  }),
+  example(readJob, {
+    channels,
+    prepare: async (app, projectId) => {
+      const { id } = await leased(app, projectId);
+      // Somebody popped the waiting job: reading finds it out, which is a write.
+      await app.state.lpop(places(app, projectId)['list']!);
+      return { keys: places(app, projectId), args: { id } };
+    },
+  }),
+  example(countJobs, {
+    channels,
+    prepare: async (app, projectId) => {
+      await leased(app, projectId);
+      await app.state.lpop(places(app, projectId)['list']!);
+      return { keys: { ...places(app, projectId), settings: app.get(QueueKeys).settings(projectId, QUEUE) }, args: {} };
+    },
+  }),
+  example(listDead, {
+    channels,
+    prepare: async (app, projectId) => {
+      await buried(app, projectId);
+      return { keys: places(app, projectId), args: { after: '-inf', limit: 10 } };
+    },
+  }),
+  ...[redriveDead, dropDead].map((script) =>
+    example(script, {
+      channels,
+      prepare: async (app, projectId) => {
+        await buried(app, projectId);
+        return { keys: places(app, projectId), args: { limit: 10 } };
+      },
+    }),
+  ),
+];

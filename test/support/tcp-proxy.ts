@@ -1,0 +1,54 @@
+import net from 'node:net';
+
+/** A link to a server that can go dumb: while `swallow` is on, bytes of both directions vanish and nothing is closed. */
+export class TcpProxy implements AsyncDisposable {
+  /** A half-open link: connections stay up, also new ones, but carry nothing. */
+  swallow = false;
+  /** Connections made through the proxy so far. */
+  accepted = 0;
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
+
+  private constructor(private readonly target: number) {
+    this.#server = net.createServer((client) => this.#link(client));
+  }
+
+  static async to(target: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  /** `url` with the proxy's port instead of the server's. */
+  through(url: string): string {
+    return url.replace(`:${this.target}`, `:${this.port}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #link(client: net.Socket): void {
+    this.accepted += 1;
+    const server = net.connect({ host: '127.0.0.1', port: this.target });
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on('data', (bytes) => {
+        if (!this.swallow) to.write(bytes);
+      });
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+    }
+  }
+}
