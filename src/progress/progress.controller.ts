@@ -5,6 +5,7 @@ import { ApiProblems } from '../common/http/api-problems.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
+import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
 import { PublishedDto, PublishEventDto, StreamQueryDto, TicketDto } from './dto/progress.dto.js';
 import { ProgressService } from './progress.service.js';
 import { EventStreams } from './stream/event-streams.js';
@@ -32,6 +33,7 @@ export class ProgressController {
 
   /** The live events of the project (server-sent events), from now on or after the last one seen. */
   @Get()
+  @RateLimitExempt()
   @Requires('read')
   @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'Continues after this event.' })
   @ApiProduces('text/event-stream')

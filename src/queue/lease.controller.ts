@@ -9,6 +9,7 @@ import { rfc3339 } from '../common/time.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
+import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
 import {
   AckBatchDto,
   AckDto,
@@ -51,6 +52,7 @@ export class LeaseController {
 
   /** Ends a job as done; with `lease_next`, leases the next one in the same call. */
   @Post(':queue/jobs/:job_id/ack')
+  @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
   @ApiResponse({ status: 204, description: 'Done; with `lease_next`: and there is no other job.' })
@@ -70,6 +72,7 @@ export class LeaseController {
 
   /** Ends up to 100 jobs as done, each by itself. */
   @Post(':queue/acks')
+  @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
   @ApiProblems('not_found')
@@ -81,6 +84,7 @@ export class LeaseController {
 
   /** Gives a job back as failed: it is retried, or dead when its attempts are used up. */
   @Post(':queue/jobs/:job_id/nack')
+  @RateLimitExempt()
   @HttpCode(204)
   @Requires('work')
   @ApiProblems('not_found', 'stale_lease')
@@ -98,6 +102,7 @@ export class LeaseController {
 
   /** Prolongs a lease, and tells whether the job was cancelled. */
   @Post(':queue/jobs/:job_id/extend')
+  @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
   @ApiProblems('not_found', 'stale_lease')

@@ -7,6 +7,7 @@ import { AppConfig } from '../config/app-config.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
+import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
 import { OpenedSessionDto, OpenSessionDto, SaveSessionDto, SessionDto } from './dto/session.dto.js';
 import { SESSION_COOKIE } from './session.credential.js';
 import { SessionService } from './session.service.js';
@@ -58,6 +59,7 @@ export class SessionController {
 
   /** Logs out: the session that authenticates this request ends. */
   @Delete('current')
+  @RateLimitExempt()
   @HttpCode(204)
   @ApiProblems('not_found')
   async end(@Res({ passthrough: true }) response: Response): Promise<void> {
