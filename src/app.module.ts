@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AuthModule } from './auth/auth.module.js';
 import { CacheModule } from './cache/cache.module.js';
+import { Closing } from './common/http/closing.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { MetricsRegistryModule } from './common/metrics-registry.js';
 import { createValidationPipe } from './common/validation.js';
@@ -51,6 +52,7 @@ export class AppModule {
         ...extensions,
       ],
       providers: [
+        Closing,
         // Global guards run in this order: first who and where, then how often.
         { provide: APP_GUARD, useClass: ProjectGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },

@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import helmet from 'helmet';
 import { AppModule } from './app.module.js';
+import { Closing } from './common/http/closing.js';
 import { jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
 import { jsonShape } from './common/http/json-shape.js';
 import { requestId } from './common/http/request-id.js';
@@ -20,8 +21,7 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
     logger: jsonLogger(config.LOG_LEVEL),
-    return503OnClosing: true,
-    routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
+    routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
     routeResolutionStrategy: 'specificity',
   });
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
@@ -36,7 +36,7 @@ export async function createApp(
     exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
   });
-  app.use(jsonOnly);
+  app.use(app.get(Closing).refuse, jsonOnly);
   app.useBodyParser('json', {
     limit: config.BODY_LIMIT_BYTES,
     type: ['application/json', 'application/*+json'],

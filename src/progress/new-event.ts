@@ -48,9 +48,9 @@ export function fromMessage(message: string): NewEvent | undefined {
     return undefined;
   }
   if (typeof plain !== 'object' || plain === null || 'id' in plain) return undefined;
-  const { type, data = {}, operation_id: named } = plain as Record<string, unknown>;
+  const { type, data, operation_id: named } = plain as Record<string, unknown>;
   if (typeof type !== 'string' || !TYPE_PATTERN.test(type)) return undefined;
-  const operation = named ?? (data as { operation_id?: unknown } | null)?.operation_id;
+  const operation = named ?? (data as { operation_id?: unknown } | null | undefined)?.operation_id;
   const operationId = isName(operation) ? operation : undefined;
   try {
     return { body: body({ type, data, operation_id: operationId }), operationId, update: readUpdate(data).update };
@@ -66,7 +66,7 @@ export function lostEvent(operationId: string): NewEvent {
 
 // Without its closing brace: the script adds the id, which only it knows, and which so stands last.
 function body({ type, data, operation_id }: PublishedEvent): string {
-  const json = JSON.stringify({ type, data, operation_id });
+  const json = JSON.stringify({ type, data: data ?? {}, operation_id });
   if (Buffer.byteLength(json) > MAX_EVENT_BYTES) {
     throw new AppError('payload_too_large', 'progress.publish', 'An event may have at most 64 KiB.');
   }

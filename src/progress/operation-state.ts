@@ -97,7 +97,7 @@ export interface StoredOperation {
 /**
  * Turns the stored fields into the state. Whoever promised to report and did not is shown as `failed`, `lost`, also before
  * anybody has written that down.
- * @param fields names and values as `HGETALL` answers them. @param nowMs Redis time. @param text shown when given.
+ * @param fields names and values as `HGETALL` answers them. @param nowMs Redis time. @param text shown when there is any.
  */
 export function toState(operationId: string, fields: readonly string[], nowMs: number, text?: string): StoredOperation {
   const stored = new Map<string, string>();
@@ -120,7 +120,7 @@ export function toState(operationId: string, fields: readonly string[], nowMs: n
       ...(error === undefined ? {} : { error }),
       ...(stored.has('text_length') ? { text_length: Number(stored.get('text_length')) } : {}),
       ...(stored.has('text_truncated') ? { text_truncated: true } : {}),
-      ...(text === undefined ? {} : { text }),
+      ...(stored.has('text_length') && text !== undefined ? { text } : {}),
     },
     cursor: parseCursor(stored.get('event_id')),
     ended: isTerminal(status),

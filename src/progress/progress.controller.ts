@@ -4,8 +4,8 @@ import type { Request, Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
-import { Requires } from '../project-context/project.decorators.js';
 import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
+import { Requires } from '../project-context/project.decorators.js';
 import { PublishedDto, PublishEventDto, StreamQueryDto, TicketDto } from './dto/progress.dto.js';
 import { ProgressService } from './progress.service.js';
 import { EventStreams } from './stream/event-streams.js';
@@ -27,14 +27,14 @@ export class ProgressController {
   @Requires('write')
   @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Makes a repetition within 10 minutes safe.' })
   @ApiProblems('conflict', 'payload_too_large', 'storage_full')
-  publish(@Body() body: PublishEventDto, @Headers('idempotency-key') idempotencyKey?: string): Promise<PublishedDto> {
+  publish(@Body() body: PublishEventDto, @Headers('Idempotency-Key') idempotencyKey?: string): Promise<PublishedDto> {
     return this.progress.publish(this.context.projectId, body, { idempotencyKey });
   }
 
   /** The live events of the project (server-sent events), from now on or after the last one seen. */
   @Get()
-  @RateLimitExempt()
   @Requires('read')
+  @RateLimitExempt()
   @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'Continues after this event.' })
   @ApiProduces('text/event-stream')
   @ApiOkResponse({ description: 'The stream.', schema: { type: 'string' } })

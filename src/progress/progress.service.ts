@@ -84,6 +84,11 @@ export class ProgressService implements OnModuleInit {
     });
   }
 
+  /** Number of the project's streams in this process, those of modules included. */
+  openStreams(projectId: ProjectId): number {
+    return this.hub.listeners(projectId);
+  }
+
   /**
    * Running and recent operations, the latest touched first: of the last 24 hours, and at most the last 1,000.
    * @param page.before continues a list: `next` of the page before.

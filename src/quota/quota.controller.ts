@@ -10,7 +10,6 @@ import { QuotaPolicy } from '../config/policies.dto.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
-
 import {
   ChargedDto,
   type ChargeItemDto,

@@ -24,7 +24,7 @@ export class QuotaKeys {
     return this.keys.key(projectId, 'quota', resource);
   }
 
-  /** One calendar window of a resource, by its start in Unix seconds. String; TTL as in `lua/ledger.lua`. */
+  /** One calendar window of a resource, by its start in Unix seconds. String; TTL as in `lua/include/ledger.lua`. */
   cell(projectId: ProjectId, resource: string, kind: WindowKind, start: number): string {
     return this.keys.key(projectId, 'quota', resource, kind, String(start));
   }

@@ -8,7 +8,6 @@ import { BucketPolicy } from '../config/policies.dto.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
-
 import { ConsumeRateDto, RateLimitDto, RateLimitListDto, RateLimitStateDto } from './dto/rate-limit.dto.js';
 import { refusal } from './quota.errors.js';
 import { QuotaService } from './quota.service.js';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
 import { WINDOWS } from './policy.js';
 
-const SOURCE = `${readFileSync(new URL('./lua/windows.lua', import.meta.url), 'utf8')}
+const SOURCE = `${readFileSync(new URL('./lua/include/windows.lua', import.meta.url), 'utf8')}
 local out = {}
 for i = 1, #ARGV do
   local starts = window_starts(tonumber(ARGV[i]))

@@ -67,13 +67,13 @@ export function positions(names: readonly string[], values: Readonly<Record<stri
   );
 }
 
-// `-- @include "name"` is replaced by src/redis/lua/name.lua, `-- @include "./name"` by name.lua beside the script.
+// `-- @include "name"` is replaced by src/redis/lua/name.lua, `"./name"` by include/name.lua beside the script; once.
 function load(file: URL): string {
   return readFileSync(file, 'utf8').replace(
     /^-- @include "(\.\/)?([a-z-]+)"$/gm,
-    (_, beside: string | undefined, name: string) =>
+    (_, own: string | undefined, name: string) =>
       readFileSync(
-        beside ? new URL(`./${name}.lua`, file) : new URL(`./lua/${name}.lua`, import.meta.url),
+        own ? new URL(`./include/${name}.lua`, file) : new URL(`./lua/${name}.lua`, import.meta.url),
         'utf8',
       ).trimEnd(),
   );

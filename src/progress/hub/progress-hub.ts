@@ -43,6 +43,11 @@ export class ProgressHub implements OnModuleInit, OnModuleDestroy {
     return this.#feeds.size;
   }
 
+  /** Number of streams of a project in this process. */
+  listeners(projectId: ProjectId): number {
+    return this.#feeds.get(projectId)?.listeners.size ?? 0;
+  }
+
   /**
    * Adds a listener; it may hear events at once.
    * @returns `ready`, which settles when nothing published from then on is missed, and `leave`, which ends it in any case.

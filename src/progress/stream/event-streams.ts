@@ -44,7 +44,8 @@ export class EventStreams implements OnModuleDestroy {
   async onModuleDestroy(): Promise<void> {
     this.#stopping = true;
     const writers = [...this.#open.values()].flatMap((streams) => [...streams]);
-    for (const writer of writers) writer.end('shutting down');
+    // One that is still being opened hears of it from the service, and can be told with a status.
+    for (const writer of writers) if (writer.isOpen) writer.end('shutting down');
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, DRAIN_MS);
@@ -102,7 +103,7 @@ export class EventStreams implements OnModuleDestroy {
           },
           error: (error: unknown) => {
             if (!writer.isOpen && !(patient && isAppError(error) && error.retryable)) reject(error as Error);
-            else void this.#turnAway(writer, error);
+            else this.#turnAway(writer, error);
           },
         });
       void writer.closed.then(() => {
@@ -126,8 +127,7 @@ export class EventStreams implements OnModuleDestroy {
     });
   }
 
-  async #turnAway(writer: SseWriter, error: unknown): Promise<void> {
-    await writer.open();
+  #turnAway(writer: SseWriter, error: unknown): void {
     writer.end(isAppError(error) ? error.code : 'interrupted');
   }
 

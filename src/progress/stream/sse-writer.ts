@@ -89,7 +89,8 @@ export class SseWriter implements Flow {
 
   /** Ends the stream cleanly, telling the client to come back after a while that differs from client to client. */
   end(reason: string): void {
-    if (this.response.writableEnded) return;
+    if (this.isClosed) return;
+    void this.open();
     clearTimeout(this.#heartbeat);
     this.response.end(`retry: ${spread(1000, 5000)}\n: ${reason}\n\n`);
   }
