@@ -27,7 +27,7 @@ export async function createApp(
     // A start that fails is told in one line, by main.ts; Nest would tell it before, with a stack.
     bufferLogs: true,
     autoFlushLogs: false,
-    routeConflictPolicy: { duplicate: 'error', shadow: 'warn' },
+    routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
     routeResolutionStrategy: 'specificity',
   });
   const stopping = app.get(Stopping);

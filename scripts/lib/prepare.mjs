@@ -10,36 +10,48 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /**
  * Runs `npm ci` when the installed packages are not those of the lock file. A folder that is only linked here is shared
  * with others and is theirs to change.
+ *
+ * @param {string} [folder] where package.json stands
+ * @param {string} [what] is being installed
  */
-export function ensurePackages() {
-  if (lstatSync(join(ROOT, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink() || packagesAreCurrent())
-    return;
-  console.error('Installing packages …');
+export function ensurePackages(folder = ROOT, what = 'packages') {
+  const linked = lstatSync(join(folder, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink();
+  if (linked || packagesAreCurrent(folder)) return;
+  console.error(`Installing ${what} …`);
   // With NODE_ENV=production in the environment npm would leave out what builds the project. No package needs its install
   // script, and so none gets to run one.
-  run(
-    'npm',
-    ['ci', '--include=dev', '--ignore-scripts', '--loglevel=error'],
-    'Installing the packages failed (npm ci, see above).',
-  );
+  const command = ['ci', '--include=dev', '--ignore-scripts', '--loglevel=error'];
+  run('npm', command, 'Installing the packages failed (npm ci, see above).', folder);
 }
 
 /** Builds when `dist` is missing or older than what it is made of. */
 export function ensureBuild() {
-  const built = modified(join(ROOT, 'dist/main.js'));
   const sources = ['src', 'nest-cli.json', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
-  if (built > 0 && sources.every((source) => newest(join(ROOT, source)) <= built)) return;
+  if (isCurrent('dist/main.js', sources)) return;
   console.error('Building …');
   run('npm', ['run', '--silent', 'build'], 'The build failed (npm run build, see above).');
 }
 
 /**
+ * Whether a built file is there and as new as all of its sources.
+ *
+ * @param {string} built path below the project's folder, like the others
+ * @param {string[]} sources files or folders
+ */
+export function isCurrent(built, sources) {
+  const time = modified(join(ROOT, built));
+  return time > 0 && sources.every((source) => newest(join(ROOT, source)) <= time);
+}
+
+/**
  * Compares contents, not times: switching branches touches files without changing them. npm keeps its own lock file of
  * what it has installed; optional packages may be missing there, because they are for other systems.
+ *
+ * @param {string} folder
  */
-function packagesAreCurrent() {
-  const wanted = lockedPackages('package-lock.json');
-  const installed = lockedPackages('node_modules/.package-lock.json');
+function packagesAreCurrent(folder) {
+  const wanted = lockedPackages(join(folder, 'package-lock.json'));
+  const installed = lockedPackages(join(folder, 'node_modules/.package-lock.json'));
   return Object.entries(wanted).every(
     ([path, { version, optional, devOptional }]) =>
       path === '' || optional || devOptional || installed[path]?.version === version,
@@ -52,7 +64,7 @@ function packagesAreCurrent() {
  */
 function lockedPackages(file) {
   try {
-    return JSON.parse(readFileSync(join(ROOT, file), 'utf8')).packages;
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
   } catch {
     return {};
   }
@@ -76,13 +88,14 @@ function modified(path) {
 }
 
 /**
- * Runs a command in the project's folder with our terminal; its output on standard output goes to standard error.
+ * Runs a command with our terminal; its output on standard output goes to standard error.
  *
  * @param {string} command
  * @param {string[]} args
  * @param {string} failure
+ * @param {string} [folder]
  */
-function run(command, args, failure) {
-  const { status } = spawnSync(command, args, { cwd: ROOT, stdio: ['inherit', 2, 'inherit'] });
+export function run(command, args, failure, folder = ROOT) {
+  const { status } = spawnSync(command, args, { cwd: folder, stdio: ['inherit', 2, 'inherit'] });
   if (status !== 0) throw new Failure(failure);
 }

@@ -4,6 +4,7 @@ import type { Request, Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
+import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
 import { Requires } from '../project-context/project.decorators.js';
 import { PublishedDto, PublishEventDto, StreamQueryDto, TicketDto } from './dto/progress.dto.js';
 import { ProgressService } from './progress.service.js';
@@ -33,6 +34,7 @@ export class ProgressController {
   /** The live events of the project (server-sent events), from now on or after the last one seen. */
   @Get()
   @Requires('read')
+  @RateLimitExempt()
   @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'Continues after this event.' })
   @ApiProduces('text/event-stream')
   @ApiOkResponse({ description: 'The stream.', schema: { type: 'string' } })

@@ -83,9 +83,10 @@ export class QueueService implements OnModuleInit {
       });
     }
     this.metrics.count(queue, 'enqueued', added.length);
+    // Not `started`: a quick worker may be done before this is heard, and `started` would open its operation again.
     await Promise.all(
       added.map(({ jobId, state }, i) =>
-        this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'started', stage: state }),
+        this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state }),
       ),
     );
     return added;
@@ -287,7 +288,7 @@ export class QueueService implements OnModuleInit {
     await Promise.all(
       jobs.map((job) =>
         this.events.report(projectId, queue, job.jobId, job.operationId, {
-          status: 'running',
+          status: job.attempt === 1 ? 'started' : 'running',
           stage: 'leased',
           attempt: job.attempt,
         }),

@@ -65,22 +65,13 @@ describe.each(['one', 'two'] as const)('with %s Redis server(s)', (servers) => {
         ).body;
         expect(await listener.next).toEqual({ type: 'note', data: { message: 'from the API' }, id });
 
-        await using(new SseClient(`${app.url}${owner.base}/progress`, { token: owner.token }), async (stream) => {
-          await stream.opened();
-          await program.publish(stateUrl, owner.projectId, 'outside', 'hello');
-          const event = await stream.event((candidate) => candidate.type === 'outside');
-          expect(event.data).toEqual({ message: 'hello' });
-          expect(event.id).toMatch(/^[a-z0-9-]{3,64}$/);
-        });
+        using stream = await SseClient.open(`${app.url}${owner.base}/progress`, { token: owner.token });
+        await stream.receive(1);
+        await program.publish(stateUrl, owner.projectId, 'outside', 'hello');
+        const frame = await stream.until('outside');
+        expect(frame.json.data).toEqual({ message: 'hello' });
+        expect(frame.id).toMatch(/^[a-z0-9]+-\d+$/);
       });
     },
   );
 });
-
-async function using<T extends { close(): void }>(resource: T, work: (resource: T) => Promise<void>): Promise<void> {
-  try {
-    await work(resource);
-  } finally {
-    resource.close();
-  }
-}

@@ -87,7 +87,7 @@ function pythonClient(python: string): Foreign {
 function pythonWithRedis(): string | undefined {
   return ['python3', '/usr/bin/python3'].find((python) => {
     try {
-      execFileSync(python, ['-c', 'import redis'], { stdio: 'ignore' });
+      execFileSync(python, ['-I', '-c', 'from redis import Redis'], { stdio: 'ignore' });
       return true;
     } catch {
       return false;

@@ -10,7 +10,7 @@ export interface Frame {
   /** The `data` field as it came. */
   readonly text: string;
   /** The same, parsed. */
-  readonly json: { id: string; type: string; data: Record<string, any>; operation_id?: string };
+  readonly json: { id: string; type: string; data: Record<string, unknown>; operation_id?: string };
 }
 
 export interface SseOptions {

@@ -57,7 +57,9 @@ describe('clients of event streams', () => {
         return fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${viewer.token}` } });
       },
     });
-    source.onmessage = ({ data }) => received.push((JSON.parse(data as string) as { type: string }).type);
+    source.addEventListener('message', ({ data }) =>
+      received.push((JSON.parse(data as string) as { type: string }).type),
+    );
     await until(() => received.includes('$snapshot'));
     await say(viewer, 'one', {}, 'job');
     await say(viewer, 'two', { status: 'completed' }, 'job');

@@ -221,7 +221,9 @@ describe('event streams in trouble', () => {
           headers: { ...init.headers, authorization: `Bearer ${viewer.token}` },
         }),
     });
-    source.onmessage = ({ data }) => received.push((JSON.parse(data as string) as { type: string }).type);
+    source.addEventListener('message', ({ data }) =>
+      received.push((JSON.parse(data as string) as { type: string }).type),
+    );
     await until(() => received.length === 1);
     await one.close();
     const two = await appOn(server);

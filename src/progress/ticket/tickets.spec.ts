@@ -90,8 +90,8 @@ describe('stream tickets', () => {
     for (const key of keys) {
       expect(key).not.toContain(ticket);
       expect(key).not.toContain(cookie);
-      if ((await app.state.type(key)) === 'string')
-        expect(await app.state.get(key)).not.toMatch(new RegExp(`${ticket}|${cookie}`));
+      const text = (await app.state.type(key)) === 'string' ? await app.state.get(key) : '';
+      expect(text).not.toMatch(new RegExp(`${ticket}|${cookie}`));
     }
   });
 
@@ -116,7 +116,9 @@ describe('stream tickets', () => {
         return response;
       },
     });
-    source.onmessage = ({ data }) => received.push((JSON.parse(data as string) as { type: string }).type);
+    source.addEventListener('message', ({ data }) =>
+      received.push((JSON.parse(data as string) as { type: string }).type),
+    );
     await until(() => received.length === 1);
     app.nest.getHttpServer().closeAllConnections();
     await app.get(ProgressService).publish(viewer.projectId as ProjectId, { type: 'missed', data: {} });
