@@ -45,3 +45,4 @@ const app = await createApp(config, [BenchModule]);
 await app.listen(config.PORT, config.HOST);
 process.send?.('ready');
 process.on('message', () => process.send?.(process.cpuUsage()));
+process.on('SIGTERM', () => process.exit(0));

@@ -133,3 +133,4 @@ app.useGlobalPipes(new ValidationPipe({ whitelist: true, forbidNonWhitelisted: t
 await app.listen(Number(process.env['PORT']), '127.0.0.1');
 process.send?.('ready');
 process.on('message', () => process.send?.(process.cpuUsage()));
+process.on('SIGTERM', () => process.exit(0));

@@ -77,12 +77,15 @@ describe('limits without Redis', () => {
     expect((await owner.post('/rate-limits/search/consume').expect(200)).body.remaining).toBe(9);
   });
 
-  it('lose nothing when the scripts are flushed', async () => {
+  it('lose nothing when the scripts are flushed, and send the text of each once, however many calls need it', async () => {
     const owner = await app.caller('owner');
     const consume = () => owner.post('/quotas/embeddings/consume').send({ amount: 10 }).expect(200);
     await consume();
     await app.state.script('FLUSH');
+    await app.state.config('RESETSTAT');
     await Promise.all(Array.from({ length: 20 }, consume));
+    // One for the guard's script, one for the charge.
+    expect(await app.state.info('commandstats')).toContain('cmdstat_eval:calls=2,');
     expect((await owner.get('/quotas/embeddings').expect(200)).body.windows.day.used).toBe(210);
   });
 });

@@ -2,12 +2,12 @@ import { Body, Get, Headers, HttpCode, Param, Post, Put, Query, Res } from '@nes
 import { ApiHeader } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
+import { PageQueryDto } from '../common/http/page.dto.js';
 import { NamePipe } from '../common/names.js';
 import { BucketPolicy } from '../config/policies.dto.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
-import { PageQueryDto } from './dto/page.dto.js';
 import { ConsumeRateDto, RateLimitDto, RateLimitListDto, RateLimitStateDto } from './dto/rate-limit.dto.js';
 import { refusal } from './quota.errors.js';
 import { QuotaService } from './quota.service.js';

@@ -58,13 +58,55 @@ interface BufferCommands {
 type Runnable = Pick<Script, 'sha' | 'source' | 'buffers'>;
 
 async function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
-  const binary = client as unknown as BufferCommands;
   try {
-    return await (script.buffers
-      ? binary.evalshaBuffer(script.sha, keys, ...rest)
-      : client.evalsha(script.sha, keys, ...rest));
+    return await send(client, script, 'sha', keys, rest);
   } catch (error) {
-    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return script.buffers ? binary.evalBuffer(script.source, keys, ...rest) : client.eval(script.source, keys, ...rest);
+    if (!isUnknown(error)) throw error;
   }
+  // One call brings the text; what is in flight with it waits for that, or a restarted Redis would read it once for each.
+  const sending = loading(client);
+  const first = sending.get(script.sha);
+  if (first === undefined) {
+    const sent = send(client, script, 'source', keys, rest).finally(() => sending.delete(script.sha));
+    sending.set(script.sha, sent);
+    return sent;
+  }
+  await first.catch(() => undefined);
+  try {
+    return await send(client, script, 'sha', keys, rest);
+  } catch (error) {
+    // Another node of a Cluster.
+    if (!isUnknown(error)) throw error;
+    return send(client, script, 'source', keys, rest);
+  }
+}
+
+// Texts on their way, by client and SHA.
+const texts = new WeakMap<RedisClient, Map<string, Promise<unknown>>>();
+
+function loading(client: RedisClient): Map<string, Promise<unknown>> {
+  let ofClient = texts.get(client);
+  if (!ofClient) texts.set(client, (ofClient = new Map()));
+  return ofClient;
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}
+
+function send(
+  client: RedisClient,
+  script: Runnable,
+  by: 'sha' | 'source',
+  keys: number,
+  rest: ScriptArg[],
+): Promise<unknown> {
+  const binary = client as unknown as BufferCommands;
+  if (by === 'sha')
+    return script.buffers
+      ? binary.evalshaBuffer(script.sha, keys, ...rest)
+      : (client.evalsha(script.sha, keys, ...rest) as Promise<unknown>);
+  return script.buffers
+    ? binary.evalBuffer(script.source, keys, ...rest)
+    : (client.eval(script.source, keys, ...rest) as Promise<unknown>);
 }

@@ -176,8 +176,9 @@ describe('sessions', () => {
     const texts: string[] = [];
     for (const key of await app.keysOf(bearer.projectId)) {
       texts.push(key);
-      if ((await app.state.type(key)) === 'zset') texts.push(...(await app.state.zrange(key, 0, '-1')));
-      else texts.push(...Object.values(await app.state.hgetall(key)));
+      const type = await app.state.type(key);
+      if (type === 'zset') texts.push(...(await app.state.zrange(key, 0, '-1')));
+      else if (type === 'hash') texts.push(...Object.values(await app.state.hgetall(key)));
     }
     expect(texts.length).toBeGreaterThan(10);
     for (const text of texts) {
