@@ -15,7 +15,11 @@ export function token(projectId) {
 
 /** Starts a server that says `ready` over IPC and answers any message with its CPU usage. */
 export async function startServer(path, env, execArgv = []) {
-  const child = fork(path, { execArgv, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = fork(path, {
+    execArgv,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   const [message] = await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(([code]) => [`exit ${code}`]),

@@ -1,13 +1,12 @@
 import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import helmet from 'helmet';
 import { AppModule } from './app.module.js';
-import { brokenJson, jsonOnly, missingBodyIsEmpty } from './common/http/json-only.js';
-import { jsonShape } from './common/http/json-shape.js';
+import { brokenJson, jsonOnly, jsonShape } from './common/http/json-body.js';
 import { refuseWhileStopping } from './common/http/refuse-while-stopping.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
+import { securityHeaders } from './common/http/security-headers.js';
 import { jsonLogger } from './common/json-logger.js';
 import { Stopping } from './common/stopping.js';
 import { MetricsRegistry } from './common/metrics-registry.js';
@@ -42,20 +41,22 @@ export async function createApp(
   app.disable('x-powered-by');
   app.use(requestId, httpMetrics(app.get(MetricsRegistry)));
   if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
-  app.use(helmet({ contentSecurityPolicy: false }));
-  app.enableCors({
-    origin: config.CORS_ORIGINS,
-    credentials: true,
-    exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
-    maxAge: 600,
-  });
+  app.use(securityHeaders());
+  if (config.CORS_ORIGINS.length > 0) {
+    app.enableCors({
+      origin: config.CORS_ORIGINS,
+      credentials: true,
+      exposedHeaders: ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
+      maxAge: 600,
+    });
+  }
   app.use(refuseWhileStopping(stopping), jsonOnly);
   app.useBodyParser('json', {
     limit: config.BODY_LIMIT_BYTES,
     type: ['application/json', 'application/*+json'],
     strict: true,
   });
-  app.use(brokenJson, missingBodyIsEmpty, jsonShape);
+  app.use(brokenJson, jsonShape);
   if (config.docs) serveDocs(app);
   app.flushLogs();
   return app;

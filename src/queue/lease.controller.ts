@@ -1,5 +1,5 @@
 import { Body, HttpCode, Param, Post, Res } from '@nestjs/common';
-import { ApiResponse } from '@nestjs/swagger';
+import { ApiNoContentResponse, ApiOkResponse } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
 import { closeSignal } from '../common/http/close-signal.js';
@@ -35,7 +35,8 @@ export class LeaseController {
   @Post(':queue/leases')
   @HttpCode(200)
   @Requires('work')
-  @ApiResponse({ status: 204, description: 'No job.' })
+  @ApiOkResponse({ type: LeaseAnswerDto })
+  @ApiNoContentResponse({ description: 'No job.' })
   @ApiProblems('not_found')
   async lease(
     @Param('queue', NamePipe) queue: string,
@@ -55,7 +56,8 @@ export class LeaseController {
   @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
-  @ApiResponse({ status: 204, description: 'Done; with `lease_next`: and there is no other job.' })
+  @ApiOkResponse({ type: LeaseAnswerDto, description: 'With `lease_next`: the next job.' })
+  @ApiNoContentResponse({ description: 'Done; with `lease_next`: and there is no other job.' })
   @ApiProblems('not_found', 'stale_lease')
   async ack(
     @Param('queue', NamePipe) queue: string,

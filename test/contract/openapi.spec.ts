@@ -47,6 +47,17 @@ describe('openapi.json', () => {
     }
   });
 
+  it.each(operations.filter(([name]) => !name.startsWith('DELETE')))(
+    '%s: says what it answers, or that it answers nothing',
+    (name, operation) => {
+      const nothing = /\/(nack|pause|resume)$/.test(name);
+      const statuses = Object.keys(operation.responses);
+      expect(statuses.some((status) => (nothing ? status === '204' : ['200', '201', '202'].includes(status)))).toBe(
+        true,
+      );
+    },
+  );
+
   it.each(ofProjects)('%s: documents its errors as problems', (_name, operation) => {
     for (const status of ['400', '401', '403', '500', '503']) {
       expect(operation.responses[status]?.content?.['application/problem+json'], status).toBeDefined();

@@ -1,18 +1,12 @@
-import type { NextFunction, Request, Response } from 'express';
-import { invalid } from '../validation.js';
+import type { FieldError } from '../app-error.js';
 
 /** Deeper JSON is refused: what walks it later (validation, serialisation) is recursive. */
 const MAX_DEPTH = 64;
 // The validation of DTOs drops these silently, to be safe from prototype pollution; losing a field silently is no answer.
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** Refuses a body that is nested too deeply or uses a reserved name, with 400 that names the place. */
-export function jsonShape(request: Request, _response: Response, next: NextFunction): void {
-  const problem = find(request.body);
-  next(problem ? invalid('http', [problem]) : undefined);
-}
-
-function find(body: unknown): { field: string; message: string } | undefined {
+/** @returns what is wrong with the shape of a parsed body, or `undefined`. */
+export function findShapeProblem(body: unknown): FieldError | undefined {
   const open: { value: object; path: string; depth: number }[] = [];
   const visit = (value: unknown, path: string, depth: number): void => {
     if (typeof value === 'object' && value !== null) open.push({ value, path, depth });
