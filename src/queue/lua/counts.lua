@@ -13,13 +13,13 @@
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
 -- KEYS[11] settings  proj:<p>:config:queue:<q>    HASH paused
 -- ARGV[1] not_after  ms, Redis time
--- Returns {waiting, leased, delayed, dead, bytes, oldest_ms or -1, paused 0|1}; LATE, WRONGTYPE.
+-- Returns {report of settle(), waiting, leased, delayed, dead, bytes, oldest_ms or -1, paused 0|1}; LATE, WRONGTYPE.
 -- Cost: O(1) but for what settle() moves (at most 140 jobs).
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
 if not types_ok() or not is_type(KEYS[11], 'hash') then return WRONGTYPE end
-settle()
+local report = settle()
 
 local oldest = -1
 for _, key in ipairs({ WAITING, RETRY }) do
@@ -27,6 +27,7 @@ for _, key in ipairs({ WAITING, RETRY }) do
   if head then oldest = math.max(oldest, now_ms - math.floor(tonumber(head) / 1000)) end
 end
 return {
+  report,
   redis.call('LLEN', W) + redis.call('ZCARD', RETRY),
   redis.call('ZCARD', LEASES),
   redis.call('ZCARD', DELAYED),

@@ -24,7 +24,8 @@
 -- ARGV[7] default_attempts for tasks of others
 -- ARGV[8] request    '1' when the caller named its request, else ''
 -- ARGV[9..] ids...   unused ids, one for each job that may be leased
--- Returns {next_due_ms, expired, buried, nonce, job…}, a job being {id, attempt, raw, operation, token, deadline_ms}.
+-- Returns {report of settle(), next_due_ms, unreadable, nonce, job…}, a job being {id, attempt, raw, operation, token,
+-- deadline_ms}.
 -- Also LATE, WRONGTYPE.
 -- Cost: O(log n) per job, 8 commands each; one reply holds at most 1 MiB.
 -- @include "prelude"
@@ -32,10 +33,10 @@
 local MAX_BYTES = 1048576
 if late(now_ms) then return LATE end
 if not types_ok() or not is_type(KEYS[11], 'hash') or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
-local settled = settle()
+local report, unreadable = settle(), 0
 
 local function answer(jobs, nonce)
-  local reply = { next_due(), settled.expired, settled.buried, nonce }
+  local reply = { report, next_due(), unreadable, nonce }
   for _, leased in ipairs(jobs) do reply[#reply + 1] = leased end
   return reply
 end
@@ -66,7 +67,7 @@ if redis.call('HGET', KEYS[11], 'paused') or redis.call('ZCARD', DEAD) >= tonumb
 local function readable(raw)
   if #raw == 0 or #raw > MAX_BYTES then return false end
   local ok, task = pcall(cjson.decode, raw)
-  return ok and type(task) == 'table' and task.project_id == ARGV[6]
+  return ok and type(task) == 'table' and string.lower(tostring(task.project_id)) == ARGV[6]
 end
 
 -- Takes the head of the list. Returns its job, or nil when it was buried.
@@ -79,14 +80,15 @@ local function pop(spare)
     redis.call('ZREM', BYTES, found)
     redis.call('ZREM', WAITING, id)
     mark_taken(redis.call('ZRANGEBYSCORE', WAITING, '-inf', '(' .. order, 'LIMIT', 0, TAKE))
-    return id
+    if job(id) then return id end
   end
+  -- Of others, or ours without its record (a purge under way): the task is served all the same.
   redis.call('HSET', job_key(spare), 'state', 'waiting', 'raw', raw, 'attempts', 0, 'max', ARGV[7], 'order', tick(), 'foreign', 1,
     'created_ms', int(now_ms))
   redis.call('INCRBY', SIZE, #raw)
   if readable(raw) then return spare end
   bury(spare, 'unreadable: not JSON of this project, empty, or over 1 MiB')
-  settled.buried = settled.buried + 1
+  unreadable = unreadable + 1
   return nil
 end
 

@@ -47,9 +47,10 @@ if ARGV[7] == '1' or tonumber(fields[4]) >= tonumber(fields[5]) then
 end
 redis.call('HSET', job_key(id), 'error', ARGV[4])
 local wait = tonumber(ARGV[5]) or math.min(1000 * 2 ^ (tonumber(fields[4]) - 1), 300000) * tonumber(ARGV[6])
+-- Who waits for jobs looks when there is one, or learns when there will be.
+redis.call('PUBLISH', WAKE, '')
 if wait <= 0 then
   to_retry(id, fields[6])
-  redis.call('PUBLISH', WAKE, '')
   return { 'waiting', operation }
 end
 redis.call('HSET', job_key(id), 'state', 'delayed')

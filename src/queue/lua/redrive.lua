@@ -24,7 +24,7 @@ local ids = redis.call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
   local fields = job(id, 'raw')
   if fields and fields[2] then
-    local order = tick()
+    local order = tail_order()
     redis.call('HDEL', job_key(id), 'settled')
     redis.call('HSET', job_key(id), 'state', 'waiting', 'attempts', 0, 'order', order)
     push_waiting(id, fields[2], order)

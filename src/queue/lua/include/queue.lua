@@ -37,6 +37,14 @@ local function index(raw, order, id)
   return redis.sha1hex(raw) .. ':' .. order .. ':' .. id
 end
 
+-- The order of a job at the tail: beyond all that wait there, also when the clock has stepped back.
+local tail
+local function tail_order()
+  tail = tail or tonumber(redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES')[2] or 0)
+  tail = math.max(tail + 1, tonumber(tick()))
+  return int(tail)
+end
+
 local function push_waiting(id, raw, order)
   redis.call('RPUSH', W, raw)
   redis.call('ZADD', WAITING, order, id)
@@ -89,20 +97,28 @@ local function mark_taken(ids)
   end
 end
 
--- Brings the places up to date; bounded. Returns how many leases expired, and how many of those jobs are dead now.
+-- Consumers that only pop never run a script: whoever adds or looks finds out for them, or their bytes would count for ever.
+local function reap()
+  local excess = redis.call('ZCARD', WAITING) - redis.call('LLEN', W)
+  if excess > 0 then mark_taken(redis.call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) end
+end
+
+-- Brings the places up to date; bounded. Returns what its caller must tell: how many leases expired and went to their
+-- retry, then id and operation ('' for none) of each job whose last lease it was.
 local function settle()
-  local expired, buried = 0, 0
+  local report = { 0 }
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, REAP)) do
     redis.call('ZREM', LEASES, id)
-    local fields = job(id, 'attempts', 'max', 'order')
+    local fields = job(id, 'attempts', 'max', 'order', 'operation')
     if fields and fields[1] == 'cancelled' then
       finish(id, 'cancelled')
     elseif fields and tonumber(fields[2]) >= tonumber(fields[3]) then
       bury(id, 'lease expired')
-      buried = buried + 1
+      report[#report + 1] = id
+      report[#report + 1] = fields[5] or ''
     elseif fields then
       to_retry(id, fields[4])
-      expired = expired + 1
+      report[1] = report[1] + 1
     end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(now_ms), 'LIMIT', 0, PROMOTE)) do
@@ -111,14 +127,13 @@ local function settle()
     if fields and tonumber(fields[2]) > 0 then
       to_retry(id, fields[3])
     elseif fields then
-      local order = tick()
+      local order = tail_order()
       redis.call('HSET', job_key(id), 'state', 'waiting', 'order', order)
       push_waiting(id, fields[4], order)
     end
   end
-  local excess = redis.call('ZCARD', WAITING) - redis.call('LLEN', W)
-  if excess > 0 then mark_taken(redis.call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) end
-  return { expired = expired, buried = buried }
+  reap()
+  return report
 end
 
 -- The next moment (ms) at which settle() has something to do by itself; -1 when there is none.
