@@ -4,7 +4,6 @@ import type { ProjectId } from '../common/project-id.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
-import { RedisGateway } from '../redis/redis-gateway.js';
 import { encodeJob, encodeResult, jobView, readTask } from './job-codec.js';
 import { JobEvents } from './job-events.js';
 import { Parking } from './parking.js';
@@ -42,20 +41,19 @@ export class QueueService implements OnModuleInit {
     private readonly parking: Parking,
     private readonly events: JobEvents,
     private readonly metrics: QueueMetrics,
-    private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
     private readonly stats: StatsRegistry,
   ) {}
 
   onModuleInit(): void {
-    this.purge.register('queue', async (projectId) => {
-      const keys = this.registry.names.flatMap((queue) => [
-        ...Object.values(this.keys.places(projectId, queue)),
-        this.keys.settings(projectId, queue),
-      ]);
-      await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
-    });
+    this.purge.register(
+      'queue',
+      async (projectId) => {
+        await Promise.all(this.registry.names.map((queue) => this.store.purge(projectId, queue)));
+      },
+      (projectId) => this.registry.names.map((queue) => this.keys.places(projectId, queue).purged),
+    );
     this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 

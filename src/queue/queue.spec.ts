@@ -3,6 +3,7 @@ import { type Caller, TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import { isAppError } from '../common/app-error.js';
+import { PurgeRegistry } from '../purge/purge.registry.js';
 import { EmbeddingsTaskDto } from './dto/task.dto.js';
 import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
@@ -547,6 +548,27 @@ describe('queues', () => {
       await worker!.post(LEASES).send({}).expect(200);
       await worker!.post('/queues/embeddings/pause').expect(403);
       await viewer!.get('/queues').expect(200);
+    });
+
+    it('is empty at once for every reader when its project is purged, and takes new jobs of the same bytes', async () => {
+      await fresh();
+      const [done, waiting, held] = [await add('a'), await add('b'), await add('c')];
+      const jobs = await lease({ max: 1 });
+      await owner.post(`${JOBS}/${done}/ack`).send({ lease_token: jobs[0]!.lease_token, result: 'secret' }).expect(204);
+      // As if the sweep had not come to any record yet.
+      for (const { feature, hook } of app.get(PurgeRegistry).hooks)
+        if (feature === 'queue') await hook(owner.projectId as never);
+      for (const id of [done, waiting, held]) {
+        await owner.get(`${JOBS}/${id}`).expect(404);
+        await owner.delete(`${JOBS}/${id}`).expect(404);
+      }
+      const again = await add('b');
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({
+        waiting: 1,
+        leased: 0,
+        dead: 0,
+      });
+      expect(await lease({ max: 10 })).toMatchObject([{ job_id: again }]);
     });
 
     it('lists the queues in pages, by name', async () => {

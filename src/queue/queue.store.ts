@@ -14,6 +14,7 @@ import {
   leaseJobs,
   listDead,
   nackJob,
+  purgeQueue,
   readJob,
   redriveDead,
   releaseJobs,
@@ -273,6 +274,13 @@ export class QueueStore {
       keys: this.keys.places(projectId, queue),
       args: { limit },
     })) as number;
+  }
+
+  /** Ends the queue at once; {@link QueueKeys.places} `purged` hides its records until they are swept. */
+  async purge(projectId: ProjectId, queue: string): Promise<void> {
+    const { purged, wake: _, ...places } = this.keys.places(projectId, queue);
+    const rest = [...Object.values(places), this.keys.settings(projectId, queue)];
+    await this.runner.run(purgeQueue, { keys: { purged, rest }, args: {} });
   }
 
   /** @returns how many were removed, at most 100. */

@@ -13,7 +13,8 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] idempotency proj:<p>:idempotency:…       HASH
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[12] idempotency proj:<p>:idempotency:…       HASH
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] fingerprint of the request, '' without an Idempotency-Key
 -- ARGV[3] max_jobs   bound on undone jobs, dead ones not counted
@@ -25,8 +26,8 @@
 -- @include "idempotency"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[11], 'hash') then return WRONGTYPE end
-local before = replay(KEYS[11], ARGV[2])
+if not types_ok() or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
+local before = replay(KEYS[12], ARGV[2])
 if before then return before end
 reap()
 
@@ -75,4 +76,4 @@ if #fresh > 0 then
   redis.call('INCRBY', SIZE, bytes)
   redis.call('PUBLISH', WAKE, '')
 end
-return remember(KEYS[11], ARGV[2], reply)
+return remember(KEYS[12], ARGV[2], reply)

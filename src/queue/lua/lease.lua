@@ -13,8 +13,9 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] settings  proj:<p>:config:queue:<q>    HASH paused
--- KEYS[12] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids; TTL the lease's + 60 s
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[12] settings  proj:<p>:config:queue:<q>    HASH paused
+-- KEYS[13] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids; TTL the lease's + 60 s
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] token      of this lease, never used before
 -- ARGV[3] lease_ms   ms
@@ -32,7 +33,7 @@
 -- @include "./queue"
 local MAX_BYTES = 1048576
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[11], 'hash') or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
+if not types_ok() or not is_type(KEYS[12], 'hash') or not is_type(KEYS[13], 'hash') then return WRONGTYPE end
 local report, unreadable = settle(), 0
 
 local function answer(jobs, nonce)
@@ -49,9 +50,9 @@ end
 -- The same request once more: its reply was lost. What it still holds is the answer; if nothing, it leases afresh.
 local nonce = 0
 if ARGV[8] == '1' then
-  nonce = redis.call('HINCRBY', KEYS[12], 'nonce', 1)
-  redis.call('PEXPIRE', KEYS[12], tonumber(ARGV[3]) + 60000)
-  local token, ids = unpack(redis.call('HMGET', KEYS[12], 'token', 'ids'))
+  nonce = redis.call('HINCRBY', KEYS[13], 'nonce', 1)
+  redis.call('PEXPIRE', KEYS[13], tonumber(ARGV[3]) + 60000)
+  local token, ids = unpack(redis.call('HMGET', KEYS[13], 'token', 'ids'))
   local held = {}
   for id in string.gmatch(ids or '', '[^,]+') do
     local fields = job(id, 'token')
@@ -62,7 +63,7 @@ end
 
 local free = tonumber(ARGV[4]) - redis.call('ZCARD', LEASES)
 local wanted = math.min(#ARGV - 8, free)
-if redis.call('HGET', KEYS[11], 'paused') or redis.call('ZCARD', DEAD) >= tonumber(ARGV[5]) then wanted = 0 end
+if redis.call('HGET', KEYS[12], 'paused') or redis.call('ZCARD', DEAD) >= tonumber(ARGV[5]) then wanted = 0 end
 
 local function readable(raw)
   if #raw == 0 or #raw > MAX_BYTES then return false end
@@ -119,6 +120,6 @@ end
 if ARGV[8] == '1' and #jobs > 0 then
   local ids = {}
   for i, leased in ipairs(jobs) do ids[i] = leased[1] end
-  redis.call('HSET', KEYS[12], 'token', ARGV[2], 'ids', table.concat(ids, ','))
+  redis.call('HSET', KEYS[13], 'token', ARGV[2], 'ids', table.concat(ids, ','))
 end
 return answer(jobs, nonce)

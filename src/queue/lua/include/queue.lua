@@ -1,10 +1,11 @@
 -- What all scripts of a queue share: names, job records, the moves between the places of a job.
 -- A job is in exactly one place: W and `waiting` (with `bytes`), `delayed`, `retry`, `leases`, `dead`, or its record only.
-local W, WAITING, BYTES, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, WAKE = unpack(KEYS, 1, 10)
+local W, WAITING, BYTES, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, WAKE, PURGED = unpack(KEYS, 1, 11)
 local HISTORY_SECONDS = 3600
 local REAP, PROMOTE, TAKE = 20, 20, 100
 local now_us = redis_us()
 local now_ms = math.floor(now_us / 1000)
+local purged_ms = tonumber(redis.call('GET', PURGED) or 0)
 local ticks = 0
 
 -- Strictly growing within a script too: an order or a moment that nothing else has.
@@ -22,10 +23,12 @@ end
 
 local function job_key(id) return W .. ':job:' .. id end
 
--- The fields of a record; nil when there is none, or when somebody put another kind of value there.
+-- The fields of a record. Nil when there is none, when somebody put another kind of value there, and when the project was
+-- purged since, though the sweep has not come to it.
 local function job(id, ...)
-  local fields = redis.pcall('HMGET', job_key(id), 'state', ...)
-  if fields.err or not fields[1] then return nil end
+  local fields = redis.pcall('HMGET', job_key(id), 'created_ms', 'state', ...)
+  if fields.err or not fields[2] or tonumber(fields[1]) < purged_ms then return nil end
+  table.remove(fields, 1)
   return fields
 end
 
