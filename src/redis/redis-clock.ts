@@ -27,14 +27,21 @@ export class RedisClock implements OnModuleInit, OnModuleDestroy {
     clearInterval(this.#timer);
   }
 
-  /** @returns Redis time in milliseconds since the epoch, never ahead of the truth by more than the drift of 5 s. */
+  /** @returns Redis time in milliseconds since the epoch, at most one round trip ahead of the truth, never behind it. */
   now(role: RedisRole): number {
     return Math.ceil(monotonicMs() + this.#offsets[role]);
   }
 
-  /** Reads `TIME` again: called every 5 s, and when a script said that a fresh call came too late (the clock stepped). */
+  /**
+   * Reads `TIME` again: called every 5 s, and when a script said that a fresh call came too late (the clock stepped).
+   * The answer says that the offset lies between two bounds, a round trip apart. A guess between them is kept; else it
+   * becomes the upper one: a stall of this process while it waited must not make fresh calls look late.
+   */
   async sync(role: RedisRole): Promise<void> {
+    const sent = monotonicMs();
     const [seconds, micros] = await this.connections.command(role).time();
-    this.#offsets[role] = Number(seconds) * 1000 + Number(micros) / 1000 - monotonicMs();
+    const time = Number(seconds) * 1000 + Number(micros) / 1000;
+    const guess = this.#offsets[role];
+    if (guess < time - monotonicMs() || guess > time - sent) this.#offsets[role] = time - sent;
   }
 }
