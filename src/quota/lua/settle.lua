@@ -25,6 +25,7 @@
 -- @include "./policies"
 -- @include "./bucket"
 -- @include "./windows"
+-- @include "./cells"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()

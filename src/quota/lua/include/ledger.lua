@@ -6,25 +6,6 @@ local KEEP_SECONDS = { 10800, 259200, 8035200, 8035200 }
 -- A hold lives for a day and is corrected for a day after.
 local PINNED_SECONDS = 176400
 
--- The rules as the caller writes them: '<minute>/<hour>/<day>/<month>/<bucket limit>/<its window in s>/<dry: 1 or 0>', empty
--- where there is none.
-local function read_rules(text)
-  local minute, hour, day, month, limit, window, dry = string.match(text, '^(%d*)/(%d*)/(%d*)/(%d*)/(%d*)/(%d*)/(%d)$')
-  return {
-    caps = { tonumber(minute), tonumber(hour), tonumber(day), tonumber(month) },
-    limit = tonumber(limit), window = tonumber(window), dry = dry == '1',
-  }
-end
-
--- Returns used, held and the kinds' words. A cell without them is a whole number.
-local function parse_cell(value)
-  local plain = tonumber(value)
-  if plain then return plain, 0, '' end
-  local used, held, kinds = string.match(value, '^(%d+)%+?(%d*)(.*)$')
-  if not used then error(WRONGTYPE) end
-  return tonumber(used), tonumber(held) or 0, kinds
-end
-
 -- Reads the cells of the windows in which `seconds` lies, and the bucket now. Fails, before anything is written, when a key
 -- holds a value of another kind.
 local function open_ledger(base, rules, seconds, now)
@@ -68,20 +49,6 @@ local function ledger_fits(ledger, amount)
   return ledger.rules.dry or not left or amount <= left
 end
 
--- 'input=5 output=2' added to a cell's words.
-local function add_kinds(words, added)
-  for kind, count in string.gmatch(added, '(%S+)=(%d+)') do
-    local before
-    words = string.gsub(words, ' (%S+)=(%d+)', function(name, sum)
-      if name ~= kind then return nil end
-      before = true
-      return ' ' .. name .. '=' .. int(sum + count)
-    end)
-    if not before then words = words .. ' ' .. kind .. '=' .. count end
-  end
-  return words
-end
-
 -- Adds to what is used and held in every window, and `level` to the bucket. `pin`: a hold needs the cells for longer.
 local function post(ledger, used, held, level, now, pin, kinds)
   local plain = used > 0 and held == 0 and not pin and (not kinds or kinds == '')
@@ -117,7 +84,7 @@ local function mend_bucket(ledger, now)
 end
 
 -- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket 0
--- and its figures. `left` and `level` as they were when `amount` was refused, or where the rules are dry would have been.
+-- and its figures.
 local function report_ledger(ledger, amount, now)
   local out, n, rules = {}, 0, ledger.rules
   for i = 1, 4 do
