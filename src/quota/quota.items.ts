@@ -19,3 +19,10 @@ function addQuota(a: QuotaItem, b: QuotaItem): QuotaItem {
   for (const [kind, count] of Object.entries(b.kinds ?? {})) kinds[kind] = (kinds[kind] ?? 0) + count;
   return { resource: a.resource, amount: a.amount + b.amount, ...(a.kinds || b.kinds ? { kinds } : {}) };
 }
+
+/** A page of names in their order: at most `limit`, after the name `after`. */
+export function pageOf(names: string[], limit: number, after?: string): { names: string[]; next?: string } {
+  const rest = names.filter((name) => after === undefined || name > after).sort();
+  const page = rest.slice(0, limit);
+  return rest.length > limit ? { names: page, next: page.at(-1)! } : { names: page };
+}

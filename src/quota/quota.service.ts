@@ -12,7 +12,7 @@ import { quotaText, ratePolicyView, rateText, readPolicy } from './policy.js';
 import { noPolicy, refusal } from './quota.errors.js';
 import { QuotaKeys } from './quota.keys.js';
 import { QuotaMetrics } from './quota.metrics.js';
-import { sum } from './quota.items.js';
+import { pageOf, sum } from './quota.items.js';
 import { fieldOf, QuotaScripts } from './quota.scripts.js';
 import {
   type ItemState,
@@ -296,10 +296,4 @@ export class QuotaService implements OnModuleInit {
     if (!open) throw error;
     this.metrics.degraded();
   }
-}
-
-function pageOf(names: string[], limit: number, after?: string): { names: string[]; next?: string } {
-  const rest = names.filter((name) => after === undefined || name > after).sort();
-  const page = rest.slice(0, limit);
-  return rest.length > limit ? { names: page, next: page.at(-1)! } : { names: page };
 }
