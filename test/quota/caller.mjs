@@ -1,0 +1,115 @@
+// The built application's services in a process of its own, without HTTP, at the call of a test; see caller.ts.
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { AppModule } from '../../dist/app.module.js';
+import { loadConfig } from '../../dist/config/app-config.js';
+import { QuotaService } from '../../dist/quota/quota.service.js';
+import { ReservationService } from '../../dist/quota/reservation.service.js';
+
+const app = await NestFactory.createApplicationContext(AppModule.with(loadConfig(process.env)), { logger: false });
+const quotas = app.get(QuotaService);
+const reservations = app.get(ReservationService);
+
+/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
+function randomOf(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** @returns the value, or undefined for a refusal. */
+async function unlessRefused(call) {
+  try {
+    return (await call) ?? true;
+  } catch (error) {
+    if (error.code === 'quota_exceeded') return undefined;
+    throw error;
+  }
+}
+
+const work = {
+  clock: () => Date.now(),
+
+  /** Random operations, `inFlight` at once. `over`: what is used may be more than what was held. */
+  async storm({ projectId, resource, seed, operations, inFlight, over }) {
+    const random = randomOf(seed);
+    const upTo = (most) => 1 + Math.floor(random() * most);
+    const sums = { accepted: 0, refused: 0, charged: 0, overrun: 0, held: 0 };
+    const open = [];
+    let left = operations;
+    const consume = async (amount) => {
+      if (!(await unlessRefused(quotas.consume(projectId, resource, amount)))) return (sums.refused += 1);
+      sums.charged += amount;
+      return (sums.accepted += 1);
+    };
+    const reserve = async (amount) => {
+      const hold = await unlessRefused(reservations.reserve(projectId, resource, amount, { ttlSeconds: 86_400 }));
+      if (!hold) return (sums.refused += 1);
+      open.push({ id: hold.id, amount, used: 0 });
+      return (sums.accepted += 1);
+    };
+    const end = async (hold, dice) => {
+      if (dice < 0.3) return reservations.release(projectId, resource, hold.id);
+      const amount = hold.used + Math.floor(random() * (hold.amount - hold.used + (over ? 20 : 0)));
+      const { charged, overrun } = await reservations.commit(projectId, resource, hold.id, amount);
+      sums.charged += charged;
+      sums.overrun += overrun;
+      return undefined;
+    };
+    const extend = async (hold) => {
+      hold.used = Math.min(hold.used + upTo(20), over ? Infinity : hold.amount);
+      const { goOn } = await reservations.extend(projectId, resource, hold.id, hold.used);
+      if (goOn || !over) open.push(hold);
+      else await end(hold, 1);
+    };
+    const one = async () => {
+      const dice = random();
+      const hold = dice >= 0.6 && open.length > 0 ? open.splice(Math.floor(random() * open.length), 1)[0] : undefined;
+      if (hold) return dice < 0.75 ? extend(hold) : end(hold, random());
+      return dice < 0.3 || dice >= 0.6 ? consume(upTo(10)) : reserve(upTo(100));
+    };
+    const lane = async () => {
+      while (left-- > 0) await one();
+    };
+    await Promise.all(Array.from({ length: inFlight }, lane));
+    if (over) for (const hold of open.splice(0)) await end(hold, 1);
+    sums.held = open.reduce((sum, { amount }) => sum + amount, 0);
+    return sums;
+  },
+
+  /** Streams at once, each of which holds `step`, uses `step` between two reports, and stops when it is told to. */
+  async streams({ projectId, resource, count, step }) {
+    const stream = async () => {
+      const hold = await unlessRefused(reservations.reserve(projectId, resource, step));
+      if (!hold) return { charged: 0, overrun: 0 };
+      for (let used = step; ; used += step) {
+        const { goOn } = await reservations.extend(projectId, resource, hold.id, used);
+        if (!goOn) return reservations.commit(projectId, resource, hold.id, used);
+      }
+    };
+    const ended = await Promise.all(Array.from({ length: count }, stream));
+    return {
+      charged: ended.reduce((sum, { charged }) => sum + charged, 0),
+      overrun: ended.reduce((sum, { overrun }) => sum + overrun, 0),
+    };
+  },
+};
+
+const services = { quotas, reservations, work };
+
+process.on('message', async ({ id, service, method, args }) => {
+  let answer;
+  try {
+    answer = { id, value: await services[service][method](...args) };
+  } catch (error) {
+    const { rule, retryAfterSeconds } = error.details ?? {};
+    answer = { id, error: { code: error.code ?? 'thrown', message: String(error.stack), rule, retryAfterSeconds } };
+  }
+  process.send(answer);
+});
+process.on('disconnect', () => process.exit());
+process.send('ready');

@@ -1,0 +1,176 @@
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newProject } from '../support/projects.js';
+import { ownRedis } from '../support/own-redis.js';
+import { Caller, verdict } from './caller.js';
+import { figure, scaled, SEED, TIMEOUT_MS } from './scale.js';
+
+const PROCESSES = 8;
+const CALLS = 500;
+
+describe('eight processes on one project', () => {
+  let redis: Awaited<ReturnType<typeof ownRedis>>;
+  let admin: Redis;
+  let callers: Caller[];
+  beforeAll(async () => {
+    redis = await ownRedis();
+    admin = new Redis(redis.adminUrl, { protocol: 2 });
+    const env = {
+      REDIS_URL: redis.appUrl,
+      RATE_LIMITS: JSON.stringify({ slow: { limit: 1234, window_seconds: 31_536_000 } }),
+      QUOTAS: JSON.stringify({
+        tokens: { limits: { month: 1777 } },
+        both: { limits: { month: 1500 }, bucket: { limit: 999, window_seconds: 31_536_000 } },
+      }),
+    };
+    callers = await Promise.all(Array.from({ length: PROCESSES }, () => Caller.start(env)));
+  }, TIMEOUT_MS);
+  afterAll(async () => {
+    for (const caller of callers) await caller.kill();
+    admin.disconnect();
+    await redis[Symbol.asyncDispose]();
+  });
+
+  /** Lets each process make the same number of calls at once. @returns how many ended in which way. */
+  async function all(call: (caller: Caller) => Promise<unknown>, count = CALLS): Promise<Record<string, number>> {
+    const verdicts = await Promise.all(
+      callers.flatMap((caller) => Array.from({ length: count }, () => verdict(call(caller)))),
+    );
+    const counts: Record<string, number> = {};
+    for (const name of verdicts) counts[name] = (counts[name] ?? 0) + 1;
+    return counts;
+  }
+
+  it('accepts exactly the limit of a bucket, of a window, and of both together', async () => {
+    const projectId = newProject();
+    const calls = PROCESSES * CALLS;
+    expect(await all(({ quotas }) => quotas.consumeRate(projectId, 'slow'))).toEqual({
+      ok: 1234,
+      rate_limited: calls - 1234,
+    });
+    expect(await all(({ quotas }) => quotas.consume(projectId, 'tokens', 1))).toEqual({
+      ok: 1777,
+      quota_exceeded: calls - 1777,
+    });
+    expect(await all(({ quotas }) => quotas.consume(projectId, 'both', 1))).toEqual({
+      ok: 999,
+      quota_exceeded: calls - 999,
+    });
+  });
+
+  it('holds exactly the limit', async () => {
+    const projectId = newProject();
+    expect(await all(({ reservations }) => reservations.reserve(projectId, 'tokens', 1))).toEqual({
+      ok: 1777,
+      quota_exceeded: PROCESSES * CALLS - 1777,
+    });
+  });
+
+  it('charges all rules of a call or none', async () => {
+    const projectId = newProject();
+    const items = [
+      { action: 'slow', cost: 2 },
+      { resource: 'tokens', amount: 3 },
+      { resource: 'both', amount: 1 },
+    ];
+    const { ok } = await all(({ quotas }) => quotas.consumeAll(projectId, items), 125);
+    // The window of tokens is the first to be full.
+    expect(ok).toBe(592);
+    const { quotas } = callers[0]!;
+    expect((await quotas.get(projectId, 'tokens')).windows[0]).toMatchObject({ used: 3 * 592 });
+    expect((await quotas.get(projectId, 'both')).bucket).toMatchObject({ remaining: 999 - 592 });
+    // Of the 1234, what the calls left.
+    expect(await all(({ quotas: other }) => other.consumeRate(projectId, 'slow'), 10)).toEqual({
+      ok: 1234 - 2 * 592,
+      rate_limited: 80 - (1234 - 2 * 592),
+    });
+  });
+
+  it('loses nothing when the scripts are flushed in the middle', async () => {
+    const projectId = newProject();
+    const calls = all(({ quotas }) => quotas.consume(projectId, 'tokens', 1));
+    let flushed = 0;
+    const done = calls.then(() => true);
+    while (!(await Promise.race([done, admin.script('FLUSH').then(() => false)]))) flushed += 1;
+    expect(await calls).toEqual({ ok: 1777, quota_exceeded: PROCESSES * CALLS - 1777 });
+    expect(flushed).toBeGreaterThan(0);
+  });
+
+  it(
+    'never lets charged - overrun + held exceed the limit, and counts every token, whatever they do',
+    { timeout: TIMEOUT_MS },
+    async () => {
+      const rounds = scaled(2, 50);
+      const operations = scaled(1000, 2500);
+      const limit = PROCESSES * operations * 4;
+      const totals = { operations: 0, accepted: 0, refused: 0, charged: 0, overrun: 0, readings: 0 };
+      const start = performance.now();
+      for (let round = 0; round < rounds; round += 1) {
+        const projectId = newProject();
+        const over = round % 2 === 1;
+        await callers[0]!.quotas.put(projectId, 'tokens', {
+          limits: { month: limit },
+          bucket: { limit, window_seconds: 31_536_000 },
+        });
+        const month = async (): Promise<{ used: number; held: number }> =>
+          (await callers[0]!.quotas.get(projectId, 'tokens')).windows[0]!;
+        let running = true;
+        const storms = Promise.all(
+          callers.map((caller, i) =>
+            caller.work.storm({
+              projectId,
+              resource: 'tokens',
+              seed: SEED + round * PROCESSES + i,
+              operations,
+              inFlight: 8,
+              over,
+            }),
+          ),
+        ).finally(() => (running = false));
+        while (running) {
+          const { used, held } = await month();
+          // Where nothing is used beyond its hold, it must hold at every moment.
+          if (!over) expect(used + held).toBeLessThanOrEqual(limit);
+          totals.readings += 1;
+        }
+        const sums = (await storms).reduce((sum, part) => ({
+          accepted: sum.accepted + part.accepted,
+          refused: sum.refused + part.refused,
+          charged: sum.charged + part.charged,
+          overrun: sum.overrun + part.overrun,
+          held: sum.held + part.held,
+        }));
+        const { used, held } = await month();
+        expect({ used, held }, `seed ${SEED}, round ${round}`).toEqual({ used: sums.charged, held: sums.held });
+        expect(used - sums.overrun + held).toBeLessThanOrEqual(limit);
+        expect(sums.refused).toBeGreaterThan(0);
+        for (const name of ['accepted', 'refused', 'charged', 'overrun'] as const) totals[name] += sums[name];
+        totals.operations += PROCESSES * operations;
+        await admin.flushdb();
+      }
+      figure('random operations', { ...totals, seed: SEED, seconds: Math.round((performance.now() - start) / 1000) });
+    },
+  );
+
+  it('overshoots by at most what 50 streams use between two reports', { timeout: TIMEOUT_MS }, async () => {
+    const [streams, step, limit] = [50, 37, 20_000];
+    const runs = scaled(2, 50);
+    let worst = 0;
+    for (let run = 0; run < runs; run += 1) {
+      const projectId = newProject();
+      await callers[0]!.quotas.put(projectId, 'tokens', { limits: { month: limit } });
+      const ended = await Promise.all(
+        callers
+          .slice(0, 5)
+          .map((caller) => caller.work.streams({ projectId, resource: 'tokens', count: streams / 5, step })),
+      );
+      const charged = ended.reduce((sum, part) => sum + part.charged, 0);
+      const overrun = ended.reduce((sum, part) => sum + part.overrun, 0);
+      expect(charged).toBeGreaterThanOrEqual(limit);
+      expect(charged - limit).toBeLessThanOrEqual(streams * step);
+      expect(charged - overrun).toBeLessThanOrEqual(limit);
+      worst = Math.max(worst, charged - limit);
+    }
+    figure('50 streams', { runs, 'tokens between two reports': step, 'worst overshoot': worst, bound: streams * step });
+  });
+});

@@ -1,0 +1,66 @@
+import { Redis } from 'ioredis';
+import { Clock } from '../support/clock.js';
+import { ownRedis } from '../support/own-redis.js';
+import { Caller } from './caller.js';
+
+/**
+ * A Redis server whose clock stands still and moves only at the test's word, and processes that call it. Their own clocks
+ * go on; {@link advance} moves all together, as time does.
+ */
+export class World implements AsyncDisposable {
+  private constructor(
+    readonly redisClock: Clock,
+    private readonly appClock: Clock,
+    readonly redis: Awaited<ReturnType<typeof ownRedis>>,
+    readonly callers: readonly Caller[],
+    /** An administrator's connection. */
+    readonly admin: Redis,
+  ) {}
+
+  /** @param options.at where Redis's clock stands at first. */
+  static async start({
+    at = Date.UTC(2031, 4, 10, 12),
+    callers = 1,
+    env = {} as Record<string, string>,
+  } = {}): Promise<World> {
+    const redisClock = new Clock('realtime');
+    redisClock.standStill(at);
+    const appClock = new Clock('monotonic');
+    const redis = await ownRedis('single', redisClock.env);
+    const settings = { REDIS_URL: redis.appUrl, ...appClock.env, ...env };
+    const started = await Promise.all(Array.from({ length: callers }, () => Caller.start(settings)));
+    return new World(redisClock, appClock, redis, started, new Redis(redis.adminUrl, { protocol: 2 }));
+  }
+
+  get caller(): Caller {
+    return this.callers[0]!;
+  }
+
+  /** The environment of one more process that lives in this world. */
+  get env(): Record<string, string> {
+    return { REDIS_URL: this.redis.appUrl, ...this.appClock.env };
+  }
+
+  /** Redis time in Unix ms. */
+  get now(): number {
+    return this.redisClock.stillAt;
+  }
+
+  /** Lets time pass. */
+  advance(ms: number): void {
+    this.appClock.step(ms);
+    this.redisClock.step(ms);
+  }
+
+  async keysOf(projectId: string): Promise<string[]> {
+    return (await this.admin.keys(`proj:${projectId}:*`)).sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.admin.disconnect();
+    for (const caller of this.callers) await caller.kill();
+    await this.redis[Symbol.asyncDispose]();
+    this.redisClock[Symbol.dispose]();
+    this.appClock[Symbol.dispose]();
+  }
+}
