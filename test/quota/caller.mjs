@@ -1,12 +1,13 @@
-// The built application's services in a process of its own, without HTTP, at the call of a test; see caller.ts.
+// The built application in a process of its own, whose services work at the call of a test; see caller.ts.
 import 'reflect-metadata';
-import { NestFactory } from '@nestjs/core';
-import { AppModule } from '../../dist/app.module.js';
 import { loadConfig } from '../../dist/config/app-config.js';
+import { createApp } from '../../dist/create-app.js';
 import { QuotaService } from '../../dist/quota/quota.service.js';
 import { ReservationService } from '../../dist/quota/reservation.service.js';
+import { RedisClock } from '../../dist/redis/redis-clock.js';
 
-const app = await NestFactory.createApplicationContext(AppModule.with(loadConfig(process.env)), { logger: false });
+const app = await createApp(loadConfig(process.env));
+await app.init();
 const quotas = app.get(QuotaService);
 const reservations = app.get(ReservationService);
 
@@ -33,6 +34,13 @@ async function unlessRefused(call) {
 
 const work = {
   clock: () => Date.now(),
+
+  readTime: () => app.get(RedisClock).sync('state'),
+
+  async listen() {
+    await app.listen(0, '127.0.0.1');
+    return app.getUrl();
+  },
 
   /** Random operations, `inFlight` at once. `over`: what is used may be more than what was held. */
   async storm({ projectId, resource, seed, operations, inFlight, over }) {

@@ -30,6 +30,10 @@ export interface Storm {
 interface Work {
   /** Unix ms, as the process has it. */
   clock(): number;
+  /** Reads Redis's clock again, as it does every 5 s. */
+  readTime(): void;
+  /** @returns where the API listens from now on. */
+  listen(): string;
   storm(storm: Storm): Promise<{ accepted: number; refused: number; charged: number; overrun: number; held: number }>;
   streams(streams: {
     projectId: string;
@@ -43,7 +47,7 @@ type Remote<T> = {
   [K in keyof T]: T[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<Awaited<R>> : never;
 };
 
-/** The built services in a process of their own, with a connection of their own. `npm test` builds them before. */
+/** The built application in a process of their own, with a connection of their own. `npm test` builds it before. */
 export class Caller implements AsyncDisposable {
   readonly quotas = this.#service<QuotaService>('quotas');
   readonly reservations = this.#service<ReservationService>('reservations');

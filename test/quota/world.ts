@@ -5,7 +5,7 @@ import { Caller } from './caller.js';
 
 /**
  * A Redis server whose clock stands still and moves only at the test's word, and processes that call it. Their own clocks
- * go on; {@link advance} moves all together, as time does.
+ * go on, so that they notice when something hangs; {@link advance} moves all together, as time does.
  */
 export class World implements AsyncDisposable {
   private constructor(
@@ -36,20 +36,21 @@ export class World implements AsyncDisposable {
     return this.callers[0]!;
   }
 
-  /** The environment of one more process that lives in this world. */
-  get env(): Record<string, string> {
-    return { REDIS_URL: this.redis.appUrl, ...this.appClock.env };
-  }
-
   /** Redis time in Unix ms. */
   get now(): number {
     return this.redisClock.stillAt;
   }
 
   /** Lets time pass. */
-  advance(ms: number): void {
+  async advance(ms: number): Promise<void> {
     this.appClock.step(ms);
+    await this.stepRedis(ms);
+  }
+
+  /** Lets Redis's clock alone step, forward or back, and all processes hear of it: each reads it again every 5 s. */
+  async stepRedis(ms: number): Promise<void> {
     this.redisClock.step(ms);
+    await Promise.all(this.callers.map(({ work }) => work.readTime()));
   }
 
   async keysOf(projectId: string): Promise<string[]> {
