@@ -112,13 +112,21 @@ export class Caller implements AsyncDisposable {
   }
 }
 
-/** @returns `ok`, or the code of the error. */
+/** @returns `ok`, or the code of the error; `degraded` for what passed because Redis did not answer in time. */
 export function verdict(call: Promise<unknown>): Promise<string> {
   return call.then(
-    () => 'ok',
+    (value) => ((value as { degraded?: true } | undefined)?.degraded ? 'degraded' : 'ok'),
     (error: unknown) => {
       if (error instanceof CallError) return error.code;
       throw error;
     },
   );
+}
+
+/** Makes calls, so many at a time that none misses its deadline on a slow machine. @returns their values. */
+export async function inBatches<T>(calls: readonly (() => Promise<T>)[], size = 100): Promise<T[]> {
+  const values: T[] = [];
+  for (let i = 0; i < calls.length; i += size)
+    values.push(...(await Promise.all(calls.slice(i, i + size).map((call) => call()))));
+  return values;
 }

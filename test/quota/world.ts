@@ -12,6 +12,7 @@ export class World implements AsyncDisposable {
     readonly redisClock: Clock,
     private readonly appClock: Clock,
     readonly redis: Awaited<ReturnType<typeof ownRedis>>,
+    private readonly settings: Record<string, string>,
     readonly callers: readonly Caller[],
     /** An administrator's connection. */
     readonly admin: Redis,
@@ -29,7 +30,7 @@ export class World implements AsyncDisposable {
     const redis = await ownRedis('single', redisClock.env);
     const settings = { REDIS_URL: redis.appUrl, ...appClock.env, ...env };
     const started = await Promise.all(Array.from({ length: callers }, () => Caller.start(settings)));
-    return new World(redisClock, appClock, redis, started, new Redis(redis.adminUrl, { protocol: 2 }));
+    return new World(redisClock, appClock, redis, settings, started, new Redis(redis.adminUrl, { protocol: 2 }));
   }
 
   get caller(): Caller {
@@ -51,6 +52,11 @@ export class World implements AsyncDisposable {
   async stepRedis(ms: number): Promise<void> {
     this.redisClock.step(ms);
     await Promise.all(this.callers.map(({ work }) => work.readTime()));
+  }
+
+  /** Starts one more process in this world; its end is the test's business. */
+  join(): Promise<Caller> {
+    return Caller.start(this.settings);
   }
 
   async keysOf(projectId: string): Promise<string[]> {
