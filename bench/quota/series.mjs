@@ -1,6 +1,8 @@
 import { Redis } from '../../node_modules/ioredis/built/index.js';
+import * as scripts from '../../dist/quota/quota.scripts.js';
 import { median, print } from '../support.mjs';
 
+const all = Object.values(scripts);
 const ROUNDS = 15;
 const CALLS = 5000;
 
@@ -41,11 +43,11 @@ export async function seriesCost(redis, charge) {
 /** What the product sends for a charge: the script's text, and its number of keys, keys and arguments. */
 async function scriptOf(admin, charge) {
   await charge();
-  await admin.script('FLUSH');
   const monitor = await admin.monitor();
   const sent = new Promise((resolve) => {
-    monitor.on('monitor', (_time, [command, source, ...rest], from) => {
-      if (from !== 'lua' && command.toLowerCase() === 'eval') resolve({ source, rest });
+    monitor.on('monitor', (_time, [command, sha, ...rest], from) => {
+      const script = command.toLowerCase() === 'evalsha' && from !== 'lua' && all.find((one) => one.sha === sha);
+      if (script) resolve({ source: script.source, rest });
     });
   });
   await charge();
