@@ -14,7 +14,7 @@ import {
 } from 'class-validator';
 import { check } from '../common/validation.js';
 import { isName } from '../common/names.js';
-import { BucketPolicy, QuotaPolicy } from './policies.dto.js';
+import { QuotaPolicy, RatePolicy } from './policies.dto.js';
 import { IsRedisUrl, IsTrustProxy } from './validators.js';
 
 type Raw = { value: unknown };
@@ -114,9 +114,9 @@ export class Environment {
   @Transform(integer) @IsInt() @Min(0) CACHE_COMPRESS_MIN_BYTES = 0;
   @Transform(flag) @IsIn([true, false], { message: 'must be off or on' }) CACHE_L1 = false;
 
-  @Transform(policies(BucketPolicy))
+  @Transform(policies(RatePolicy))
   @IsPolicies()
-  RATE_LIMITS: ReadonlyMap<string, BucketPolicy> = defaults(BucketPolicy, { api: { limit: 6000, window_seconds: 60 } });
+  RATE_LIMITS: ReadonlyMap<string, RatePolicy> = defaults(RatePolicy, { api: { limit: 6000, window_seconds: 60 } });
   @Transform(policies(QuotaPolicy))
   @IsPolicies()
   QUOTAS: ReadonlyMap<string, QuotaPolicy> = defaults(QuotaPolicy, {

@@ -62,10 +62,10 @@ export class QuotaController {
   ): Promise<ChargedDto> {
     const op = 'quota.consume-all';
     const asked = body.items.map(toItem);
-    const { allowed, items } = await this.quotas.charge(this.context.projectId, asked, { idempotencyKey }, op);
-    for (const { item, state } of items) {
-      if ('action' in item && state.bucket) addRateLimit(response, item.action, state.bucket);
-    }
+    const { projectId, principal } = this.context;
+    const user = body.user ?? principal.userId;
+    const { allowed, items } = await this.quotas.charge(projectId, asked, { idempotencyKey, user }, op);
+    for (const { item, state } of items) if ('action' in item) addRateLimit(response, item.action, state);
     if (!allowed) throw refusal(op, items, true);
     return { items: items.map((item) => itemView(item, true)) };
   }
@@ -94,11 +94,12 @@ export class QuotaController {
   @ApiProblems('not_found', 'conflict', 'quota_exceeded', 'storage_full')
   async consume(
     @Param('resource', NamePipe) resource: string,
-    @Body() { amount }: ConsumeQuotaDto,
+    @Body() { amount, kinds }: ConsumeQuotaDto,
     @Headers('idempotency-key') idempotencyKey: string | undefined,
   ): Promise<QuotaDto> {
-    const state = await this.quotas.consume(this.context.projectId, resource, amount, { idempotencyKey });
-    return quotaView(resource, state);
+    const item = { resource, amount, ...(kinds ? { kinds } : {}) };
+    const charged = await this.quotas.consumeItem(this.context.projectId, item, { idempotencyKey });
+    return itemView(charged, true) as QuotaDto;
   }
 
   /** Shows what was charged, window by window. */
@@ -112,14 +113,16 @@ export class QuotaController {
       from: query.from === undefined ? undefined : Date.parse(query.from),
       to: query.to === undefined ? undefined : Date.parse(query.to),
     });
-    return { resource, granularity, items: points.map(({ start, used }) => ({ start: rfc3339(start), used })) };
+    return { resource, granularity, items: points.map(({ start, ...point }) => ({ start: rfc3339(start), ...point })) };
   }
 }
 
-function toItem({ resource, amount, action, cost }: ChargeItemDto, index: number): RateItem | QuotaItem {
-  if (action === undefined && resource !== undefined && amount !== undefined && cost === undefined)
-    return { resource, amount };
-  if (action !== undefined && resource === undefined && amount === undefined) return { action, cost: cost ?? 1 };
+function toItem(item: ChargeItemDto, index: number): RateItem | QuotaItem {
+  const { resource, amount, kinds, action, cost } = item;
+  const quantity = amount ?? (kinds && 0);
+  if (action === undefined && resource !== undefined && quantity !== undefined && cost === undefined)
+    return { resource, amount: quantity, ...(kinds ? { kinds } : {}) };
+  if (action !== undefined && resource === undefined && quantity === undefined) return { action, cost: cost ?? 1 };
   throw invalid('quota.consume-all', [
     { field: `items.${index}`, message: 'must have a resource and its amount, or an action and its cost' },
   ]);

@@ -1,15 +1,24 @@
 import { AppError } from '../common/app-error.js';
-import { type ItemState, itemView, rateView } from './quota.state.js';
+import { bucketName, bucketsOf, type ItemState, itemView, rateView } from './quota.state.js';
 
 /**
  * A refusal: `rate_limited` or `quota_exceeded`. It names the rule that takes longest to give way, and carries the state of
  * what was asked for: as `items`, or for a single item its own members.
  */
 export function refusal(op: string, items: readonly ItemState[], several = false): AppError {
-  const rules = items.flatMap(({ item, state: { windows, bucket } }) => {
-    if ('action' in item) return bucket ? [{ name: item.action, rate: true, retryMs: bucket.retryMs }] : [];
-    const named = windows.map(({ kind, retryMs }) => ({ name: `${item.resource}.${kind}`, rate: false, retryMs }));
-    if (bucket) named.push({ name: `${item.resource}.bucket`, rate: false, retryMs: bucket.retryMs });
+  const rules = items.flatMap(({ item, state }) => {
+    if ('action' in item) {
+      return bucketsOf(state).flatMap(({ dry, retryMs }, i) =>
+        dry ? [] : [{ name: bucketName(item.action, state, i), rate: true, retryMs }],
+      );
+    }
+    if (state.dry) return [];
+    const named = state.windows.map(({ kind, retryMs }) => ({
+      name: `${item.resource}.${kind}`,
+      rate: false,
+      retryMs,
+    }));
+    if (state.bucket) named.push({ name: `${item.resource}.bucket`, rate: false, retryMs: state.bucket.retryMs });
     return named;
   });
   const last = rules.reduce((longest, rule) => (rule.retryMs > longest.retryMs ? rule : longest));
@@ -26,7 +35,7 @@ export function refusal(op: string, items: readonly ItemState[], several = false
 }
 
 function single({ item, state }: ItemState): Record<string, unknown> {
-  return 'action' in item ? rateView(state.bucket, false) : itemView({ item, state }, false);
+  return 'action' in item ? rateView(state, false) : itemView({ item, state }, false);
 }
 
 /** Nobody declared the action or resource, in the settings, in a module or in the project. */

@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { isName } from '../common/names.js';
 import type { ProjectId } from '../common/project-id.js';
+import { sha256 } from '../common/tokens.js';
 import { type Idempotency, idempotency } from '../redis/idempotency.js';
 import { KeyBuilder } from '../redis/key-builder.js';
 import { WINDOWS, type WindowKind } from './policy.js';
@@ -14,9 +16,18 @@ export class QuotaKeys {
     return this.keys.key(projectId, 'config', 'limits');
   }
 
-  /** A rate limit's token bucket. String; TTL until it is full again. */
-  rateBucket(projectId: ProjectId, action: string, windowSeconds: number): string {
-    return this.keys.key(projectId, 'ratelimit', action, String(windowSeconds));
+  /** A rate limit's token bucket, of the project or of one user. String; TTL until it is full again. */
+  rateBucket(projectId: ProjectId, action: string, windowSeconds: number, user?: string): string {
+    return user === undefined
+      ? this.keys.key(projectId, 'ratelimit', action, String(windowSeconds))
+      : this.keys.key(
+          projectId,
+          'ratelimit',
+          action,
+          String(windowSeconds),
+          'user',
+          isName(user) ? user : sha256(user),
+        );
   }
 
   /** A resource's token bucket (string; TTL until it is full again), and the base of the resource's other keys. */

@@ -6,6 +6,7 @@ import { MetricsRegistry } from '../common/metrics-registry.js';
 @Injectable()
 export class QuotaMetrics {
   readonly #refused: Counter<'kind'>;
+  readonly #dry: Counter<'kind'>;
   readonly #degraded: Counter;
 
   constructor(registry: MetricsRegistry) {
@@ -15,15 +16,25 @@ export class QuotaMetrics {
       labelNames: ['kind'],
       registers: [registry.registry],
     });
+    this.#dry = new Counter({
+      name: 'quota_dry_refusals_total',
+      help: 'Items that a dry rule would have refused: rate (a rate limit) or quota.',
+      labelNames: ['kind'],
+      registers: [registry.registry],
+    });
     this.#degraded = new Counter({
       name: 'quota_degraded_total',
-      help: 'Calls that passed a rate limit unchecked, because Redis gave no answer.',
+      help: 'Calls that passed their limits unchecked, because Redis gave no answer.',
       registers: [registry.registry],
     });
   }
 
   refused(kind: 'rate' | 'quota'): void {
     this.#refused.inc({ kind });
+  }
+
+  wouldRefuse(kind: 'rate' | 'quota'): void {
+    this.#dry.inc({ kind });
   }
 
   degraded(): void {

@@ -3,15 +3,18 @@ import type { ProjectId } from '../common/project-id.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
+import { PolicyStore } from './policy.store.js';
 import { QuotaKeys } from './quota.keys.js';
 import { QuotaService } from './quota.service.js';
 
-/** Resets a purged project at once: settings, counters, series and open holds. Ended holds follow with the sweep. */
+/** Resets a purged project at once: settings, counters, series and open holds. Ended holds and the
+ * buckets of users follow with the sweep. */
 @Injectable()
 export class QuotaPurge implements OnModuleInit {
   constructor(
     private readonly purges: PurgeRegistry,
     private readonly quotas: QuotaService,
+    private readonly policies: PolicyStore,
     private readonly keys: QuotaKeys,
     private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
@@ -41,5 +44,6 @@ export class QuotaPurge implements OnModuleInit {
     for (let i = 0; i < keys.length; i += 500) {
       await this.gateway.call('state', 'quota.purge', (client) => client.unlink(keys.slice(i, i + 500)));
     }
+    this.policies.forget(projectId);
   }
 }

@@ -1,15 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
+import { monotonicMs } from '../common/time.js';
 import type { Idempotency } from '../redis/idempotency.js';
 import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { LimitsRegistry, type LimitField } from './limits.registry.js';
+import { type LimitField, LimitsRegistry } from './limits.registry.js';
+import type { Known } from './policy.memory.js';
+import { PolicyMemory } from './policy.memory.js';
+import { PolicyRunner } from './policy.runner.js';
+import { type RateBucket, weighed } from './policy.js';
 import { QuotaKeys } from './quota.keys.js';
 import {
   BUCKET_LENGTH,
-  type BucketState,
   type QuotaItem,
   type RateItem,
+  rateState,
   readBucket,
   readRules,
   type RulesState,
@@ -22,42 +27,21 @@ export const hitRates = defineScript({
   file: lua('hit'),
   role: 'state',
   keys: ['settings', 'buckets...'],
-  args: ['rules...'],
+  args: ['peek', 'checks', 'rules...'],
 });
 export const chargeItems = defineScript({
   op: 'quota.charge',
   file: lua('charge'),
   role: 'state',
   keys: ['settings', 'replay', 'items...'],
-  args: ['fingerprint', 'items...'],
+  args: ['fingerprint', 'peek', 'checks', 'items...'],
 });
 export const readQuotas = defineScript({
   op: 'quota.read',
   file: lua('read'),
   role: 'state',
   keys: ['settings', 'items...'],
-  args: ['items...'],
-});
-export const reserveQuota = defineScript({
-  op: 'quota.reserve',
-  file: lua('reserve'),
-  role: 'state',
-  keys: ['settings', 'replay', 'ledger', 'hold', 'due'],
-  args: ['fingerprint', 'field', 'default', 'id', 'amount', 'ttl_ms', 'on_expiry'],
-});
-export const extendHold = defineScript({
-  op: 'quota.extend',
-  file: lua('extend'),
-  role: 'state',
-  keys: ['settings', 'ledger', 'hold', 'due'],
-  args: ['field', 'default', 'id', 'used'],
-});
-export const settleHold = defineScript({
-  op: 'quota.settle',
-  file: lua('settle'),
-  role: 'state',
-  keys: ['settings', 'ledger', 'hold', 'due'],
-  args: ['field', 'default', 'id', 'state', 'amount'],
+  args: ['checks', 'items...'],
 });
 export const putPolicy = defineScript({
   op: 'quota.put',
@@ -67,17 +51,22 @@ export const putPolicy = defineScript({
   args: ['field', 'default', 'policy', 'most'],
 });
 
+/** How to ask: for whom, and whether only to look. */
+export interface Asking {
+  /** Whose buckets a policy per user takes from; without a user it takes from none. */
+  readonly user?: string | undefined;
+  readonly peek?: boolean;
+}
+
 /** Every item was charged, or none: then at least one rule has a `retryMs`. */
 export interface Charged<State> {
   readonly allowed: boolean;
   readonly states: readonly State[];
 }
 
-export interface NewHold {
-  readonly id: string;
-  readonly amount: number;
-  readonly ttlMs: number;
-  readonly onExpiry: string;
+/** Something that was asked for does not exist. */
+export interface Unknown {
+  readonly unknown: 'policy' | 'kind';
 }
 
 /** `field` of the settings hash, for what a caller asks for. */
@@ -92,164 +81,170 @@ export class QuotaScripts {
     private readonly runner: ScriptRunner,
     private readonly keys: QuotaKeys,
     private readonly declared: LimitsRegistry,
+    private readonly policies: PolicyRunner,
+    private readonly memory: PolicyMemory,
   ) {}
 
-  /** The state is `undefined` for an action that has no policy: it limits nothing. */
-  async hit(projectId: ProjectId, rules: readonly RateItem[]): Promise<Charged<BucketState | undefined>> {
-    const buckets: string[] = [];
-    const args: (string | number)[] = [];
-    for (const { action, cost } of rules) {
-      buckets.push(this.#rateBucket(projectId, action));
-      const policy = this.declared.rate(action);
-      args.push(`rate:${action}`, policy?.limit ?? 0, policy?.window_seconds ?? 0, cost);
-    }
-    const reply = (await this.runner.run(hitRates, {
-      keys: { settings: this.keys.settings(projectId), buckets },
-      args: { rules: args },
-    })) as number[];
-    return {
-      allowed: reply[0] === 1,
-      states: rules.map((_, i) =>
-        reply[BUCKET_LENGTH * i + 1] === 0 ? undefined : readBucket(reply, BUCKET_LENGTH * i + 1),
-      ),
-    };
+  /**
+   * @param rules no two alike.
+   * @returns a state without bucket for an action that has none for this caller, and one `undefined` for an action without
+   * policy: it limits nothing, unless `strict`: then nothing is taken.
+   */
+  async hit(
+    projectId: ProjectId,
+    rules: readonly RateItem[],
+    asking?: Asking & { strict?: false },
+  ): Promise<Charged<RulesState | undefined>>;
+  async hit(
+    projectId: ProjectId,
+    rules: readonly RateItem[],
+    asking: Asking & { strict: true },
+  ): Promise<Charged<RulesState> | Unknown>;
+  async hit(
+    projectId: ProjectId,
+    rules: readonly RateItem[],
+    { user, peek = false, strict = false }: Asking & { strict?: boolean } = {},
+  ): Promise<Charged<RulesState | undefined> | Unknown> {
+    const settings = this.keys.settings(projectId);
+    const { known, reply } = await this.policies.run<[number, ...number[]]>(
+      projectId,
+      rules.map(fieldOf),
+      (policies, { checks, policies: args }) => {
+        const buckets: string[] = [];
+        const figures: (string | number)[] = [...args];
+        const asked = strict && policies.some((policy) => !policy.rules) ? [] : rules;
+        asked.forEach(({ action, cost }, i) => {
+          for (const bucket of applying(policies[i]!, user)) {
+            buckets.push(this.#bucketKey(projectId, action, bucket, user));
+            figures.push(bucket.limit, bucket.windowSeconds, cost, bucket.dry ? 1 : 0);
+          }
+        });
+        return this.runner.run(hitRates, {
+          keys: { settings, buckets },
+          args: { peek: peek ? 1 : 0, checks, rules: figures },
+        });
+      },
+    );
+    if (strict && known.some((policy) => !policy.rules)) return { unknown: 'policy' };
+    let at = 1 - BUCKET_LENGTH;
+    const states = known.map((policy) =>
+      policy.rules
+        ? rateState(applying(policy, user).map((rule) => readBucket(reply, (at += BUCKET_LENGTH), rule)))
+        : undefined,
+    );
+    return { allowed: reply[0] === 1, states };
   }
 
-  /** @param items no two of the same name. @returns `undefined` when one of them has no policy. */
+  /**
+   * @param items no two of the same name.
+   * @returns `unknown` when an item has no policy, or its policy does not know a kind: then nothing was charged.
+   */
   async charge(
     projectId: ProjectId,
     items: readonly (RateItem | QuotaItem)[],
     { key, fingerprint }: Idempotency,
-  ): Promise<Charged<RulesState> | undefined> {
-    const [code, ...reports] = (await this.#settled(() =>
-      this.runner.run(chargeItems, {
-        keys: {
-          settings: this.keys.settings(projectId),
-          replay: key,
-          items: items.map((item) =>
-            'action' in item ? this.#rateBucket(projectId, item.action) : this.keys.resource(projectId, item.resource),
-          ),
-        },
-        args: {
-          fingerprint,
-          items: items.flatMap((item) => [
-            fieldOf(item),
-            this.declared.text(fieldOf(item)),
-            'action' in item ? item.cost : item.amount,
-          ]),
-        },
-      }),
-    )) as [number, ...number[][]];
-    return code === 3 ? undefined : { allowed: code === 1, states: reports.map(readRules) };
+    { user, peek = false }: Asking = {},
+  ): Promise<Charged<RulesState> | Unknown> {
+    const { known, reply } = await this.policies.run<[number, ...number[][]]>(
+      projectId,
+      items.map(fieldOf),
+      (policies, checks) => {
+        const keys: string[] = [];
+        const args: (string | number)[] = [];
+        // Where a policy is missing, the script only compares.
+        const asked = lacking(items, policies) ? [] : items;
+        asked.forEach((item, i) => {
+          const { rules } = policies[i]!;
+          if ('action' in item) {
+            for (const bucket of applying(policies[i]!, user)) {
+              keys.push(this.#bucketKey(projectId, item.action, bucket, user));
+              args.push(`r${bucket.limit}/${bucket.windowSeconds}/${bucket.dry ? 1 : 0}`, item.cost, '');
+            }
+          } else {
+            const kinds = item.kinds ?? {};
+            keys.push(this.keys.resource(projectId, item.resource));
+            args.push(rules!.text, item.amount + weighed(kinds, rules!.kinds), kindsText(kinds, rules!.kinds));
+          }
+        });
+        return this.runner.run(chargeItems, {
+          keys: { settings: this.keys.settings(projectId), replay: key, items: keys },
+          args: {
+            fingerprint: asked.length > 0 ? fingerprint : '',
+            peek: peek ? 1 : 0,
+            checks: checks.checks,
+            items: [...checks.policies, ...args],
+          },
+        });
+      },
+    );
+    const unknown = lacking(items, known);
+    if (unknown) return { unknown };
+    let at = 0;
+    const states = items.map((item, i) => {
+      if (!('action' in item)) return readRules(reply[(at += 1)] as number[], known[i]!.rules!.dry);
+      const buckets = applying(known[i]!, user).map((rule) => readBucket(reply[(at += 1)] as number[], 1, rule));
+      return rateState(buckets);
+    });
+    return { allowed: reply[0] === 1, states };
   }
 
   /** @returns `undefined` when one of the resources has no policy. */
   async read(projectId: ProjectId, resources: readonly string[]): Promise<RulesState[] | undefined> {
-    const [code, ...reports] = (await this.#settled(() =>
-      this.runner.run(readQuotas, {
-        keys: {
-          settings: this.keys.settings(projectId),
-          items: resources.map((resource) => this.keys.resource(projectId, resource)),
-        },
-        args: {
-          items: resources.flatMap((resource) => [`quota:${resource}`, this.declared.text(`quota:${resource}`)]),
-        },
-      }),
-    )) as [number, ...number[][]];
-    return code === 3 ? undefined : reports.map(readRules);
-  }
-
-  /** @returns the hold, the rules that refuse it, or `undefined` when the resource has no policy. */
-  async reserve(
-    projectId: ProjectId,
-    resource: string,
-    hold: NewHold,
-    { key, fingerprint }: Idempotency,
-  ): Promise<{ id: string; amount: number; expiresAt: number } | { refused: RulesState } | undefined> {
-    const reply = (await this.#settled(() =>
-      this.runner.run(reserveQuota, {
-        keys: { ...this.#holdKeys(projectId, resource, hold.id), replay: key },
-        args: {
-          ...this.#policy(resource),
-          fingerprint,
-          id: hold.id,
-          amount: hold.amount,
-          ttl_ms: hold.ttlMs,
-          on_expiry: hold.onExpiry,
-        },
-      }),
-    )) as [0, number[]] | [1, string, number, number] | [3];
-    if (reply[0] === 3) return undefined;
-    return reply[0] === 0 ? { refused: readRules(reply[1]) } : { id: reply[1], amount: reply[2], expiresAt: reply[3] };
-  }
-
-  /** @returns whether to go on and what may still be used (-1: any amount), or `undefined` when there is no such hold. */
-  async extend(
-    projectId: ProjectId,
-    resource: string,
-    id: string,
-    used: number,
-  ): Promise<{ goOn: boolean; remaining: number } | undefined> {
-    const [code, remaining] = (await this.#settled(() =>
-      this.runner.run(extendHold, {
-        keys: this.#holdKeys(projectId, resource, id),
-        args: { ...this.#policy(resource), id, used },
-      }),
-    )) as [number, number];
-    return code === 3 ? undefined : { goOn: code === 1, remaining };
-  }
-
-  /** @returns what was charged, `'differs'` when another amount was committed before, or `undefined` when there is no such hold. */
-  async settle(
-    projectId: ProjectId,
-    resource: string,
-    id: string,
-    state: 'committed' | 'released',
-    amount: number,
-  ): Promise<{ charged: number; overrun: number } | 'differs' | undefined> {
-    const [code, charged, overrun] = (await this.#settled(() =>
-      this.runner.run(settleHold, {
-        keys: this.#holdKeys(projectId, resource, id),
-        args: { ...this.#policy(resource), id, state, amount },
-      }),
-    )) as [number, number, number];
-    if (code === 3) return undefined;
-    return code === 0 ? 'differs' : { charged, overrun };
+    const { known, reply } = await this.policies.run<[number, ...number[][]]>(
+      projectId,
+      resources.map((resource) => `quota:${resource}` as const),
+      (policies, { checks, policies: args }) => {
+        const asked = policies.every(({ rules }) => rules) ? resources : [];
+        return this.runner.run(readQuotas, {
+          keys: {
+            settings: this.keys.settings(projectId),
+            items: asked.map((resource) => this.keys.resource(projectId, resource)),
+          },
+          args: { checks, items: [...args, ...asked.flatMap((_, i) => [policies[i]!.rules!.text, 0])] },
+        });
+      },
+    );
+    if (known.some(({ rules }) => !rules)) return undefined;
+    return known.map(({ rules }, i) => readRules(reply[i + 1] as number[], rules!.dry));
   }
 
   /** @returns whether the policy is set; not when the project already has `most` policies of its own. */
   async put(projectId: ProjectId, field: LimitField, policy: string, most: number): Promise<boolean> {
     const name = field.slice(field.indexOf(':') + 1);
-    const bucket = field.startsWith('rate:') ? this.#rateBucket(projectId, name) : this.keys.resource(projectId, name);
+    const bucket = field.startsWith('rate:')
+      ? // The script puts the windows of the policies in its place.
+        this.keys.rateBucket(projectId, name, 1)
+      : this.keys.resource(projectId, name);
     const [set] = (await this.runner.run(putPolicy, {
       keys: { settings: this.keys.settings(projectId), bucket },
       args: { field, default: this.declared.text(field), policy, most },
     })) as [number];
+    if (set === 1) this.memory.learn(projectId, field, policy, monotonicMs());
     return set === 1;
   }
 
-  // 2 means that more holds were due than one script may settle: the answer is known once none is.
-  async #settled(run: () => Promise<unknown>): Promise<unknown> {
-    for (;;) {
-      const reply = await run();
-      if ((reply as [number])[0] !== 2) return reply;
-    }
+  #bucketKey(projectId: ProjectId, action: string, { windowSeconds, perUser }: RateBucket, user?: string): string {
+    return this.keys.rateBucket(projectId, action, windowSeconds, perUser ? user : undefined);
   }
+}
 
-  #rateBucket(projectId: ProjectId, action: string): string {
-    return this.keys.rateBucket(projectId, action, this.declared.windowSeconds(action));
-  }
+/** `input=5 output=2`, as the scripts count kinds: those that the policy knows, so that there are few. */
+export function kindsText(counts: Readonly<Record<string, number>>, weights: ReadonlyMap<string, number>): string {
+  return Object.entries(counts)
+    .flatMap(([kind, count]) => (count > 0 && weights.has(kind) ? [`${kind}=${count}`] : []))
+    .join(' ');
+}
 
-  #policy(resource: string): { field: string; default: string } {
-    return { field: `quota:${resource}`, default: this.declared.text(`quota:${resource}`) };
-  }
+/** The buckets of an action that a call of this user takes from. */
+function applying({ rules }: Known, user: string | undefined): readonly RateBucket[] {
+  if (!rules) return [];
+  return user === undefined ? rules.buckets.filter(({ perUser }) => !perUser) : rules.buckets;
+}
 
-  #holdKeys(projectId: ProjectId, resource: string, id: string) {
-    return {
-      settings: this.keys.settings(projectId),
-      ledger: this.keys.resource(projectId, resource),
-      hold: this.keys.hold(projectId, resource, id),
-      due: this.keys.due(projectId, resource),
-    };
-  }
+function lacking(items: readonly (RateItem | QuotaItem)[], known: readonly Known[]): 'policy' | 'kind' | undefined {
+  if (known.some(({ rules }) => !rules)) return 'policy';
+  const strange = items.some(
+    (item, i) => 'kinds' in item && Object.keys(item.kinds ?? {}).some((kind) => !known[i]!.rules!.kinds.has(kind)),
+  );
+  return strange ? 'kind' : undefined;
 }

@@ -1,58 +1,52 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { AppError, isAppError } from '../common/app-error.js';
+import { isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
-import type { BucketPolicy, QuotaPolicy } from '../config/policies.dto.js';
+import { monotonicMs } from '../common/time.js';
 import { invalid } from '../common/validation.js';
+import type { QuotaPolicy, RatePolicy } from '../config/policies.dto.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
-import { RedisClock } from '../redis/redis-clock.js';
-import { RedisGateway } from '../redis/redis-gateway.js';
-import { LimitsRegistry, type LimitField } from './limits.registry.js';
-import { bucketText, parsePolicy, quotaText, WINDOWS } from './policy.js';
+import { LimitsRegistry } from './limits.registry.js';
+import { PolicyMemory } from './policy.memory.js';
+import { PolicyStore } from './policy.store.js';
+import { quotaText, ratePolicyView, rateText, readPolicy } from './policy.js';
 import { noPolicy, refusal } from './quota.errors.js';
 import { QuotaKeys } from './quota.keys.js';
 import { QuotaMetrics } from './quota.metrics.js';
-import { type Charged, fieldOf, QuotaScripts } from './quota.scripts.js';
+import { sum } from './quota.items.js';
+import { fieldOf, QuotaScripts } from './quota.scripts.js';
 import {
-  quotaView,
-  type BucketState,
   type ItemState,
   type QuotaItem,
+  quotaView,
   type RateItem,
   type RulesState,
+  wouldRefuse,
 } from './quota.state.js';
+import { RefusalMemory } from './refusal.memory.js';
+import { type UsagePoint, type UsageRange, UsageSeries } from './usage.series.js';
 
-/** Policies that one project may have beside the declared ones: bounds the settings hash and what a list costs. */
-const MAX_POLICIES = 1000;
-const MAX_POINTS = 1500;
+export type { UsageRange } from './usage.series.js';
+
 /** How many quotas the figures of a project show. */
 const IN_STATS = 50;
-const HOUR_MS = 3_600_000;
-const USAGE_DEFAULT_MS = { minute: HOUR_MS, hour: 24 * HOUR_MS, day: 720 * HOUR_MS } as const;
 
 export interface ChargeOptions {
   /** The value of `Idempotency-Key`: the first accepted answer is given again for 10 minutes, and charged once. */
   readonly idempotencyKey?: string | undefined;
-}
-
-/** Which part of a usage series is asked for. */
-export interface UsageRange {
-  readonly granularity: keyof typeof USAGE_DEFAULT_MS;
-  /** Unix ms; by default an hour, a day or 30 days before `to`. */
-  readonly from?: number | undefined;
-  /** Unix ms, exclusive; by default now. */
-  readonly to?: number | undefined;
+  /** The user of the project that a policy per user counts; without one it does not apply. */
+  readonly user?: string | undefined;
 }
 
 /** The verdict over all items of a call: all were charged or none. */
 export interface Verdict {
   readonly allowed: boolean;
-  /** In the order in which they were asked for. */
+  /** In the order in which they were asked for; where a rate limit refuses from memory, only those that refuse. */
   readonly items: readonly ItemState[];
 }
 
 /**
  * Rate limits and quotas of a project. Redis decides, in one script a call: nothing is counted in the process.
- * Rate limits are open when Redis gives no answer, quotas closed (`redis_unavailable`): they guard money.
+ * When Redis gives no answer, rate limits are open and quotas closed (`redis_unavailable`), unless their policy says otherwise.
  */
 @Injectable()
 export class QuotaService implements OnModuleInit {
@@ -60,8 +54,10 @@ export class QuotaService implements OnModuleInit {
     private readonly scripts: QuotaScripts,
     private readonly keys: QuotaKeys,
     private readonly declared: LimitsRegistry,
-    private readonly gateway: RedisGateway,
-    private readonly clock: RedisClock,
+    private readonly policies: PolicyStore,
+    private readonly memory: PolicyMemory,
+    private readonly refusals: RefusalMemory,
+    private readonly series: UsageSeries,
     private readonly metrics: QuotaMetrics,
     private readonly stats: StatsRegistry,
   ) {}
@@ -73,16 +69,30 @@ export class QuotaService implements OnModuleInit {
   }
 
   /**
-   * Takes from several rate limits at once: what the guard asks before each request.
-   * @returns the buckets that have a policy, or `undefined` when Redis gave no answer: the call passes then.
+   * Takes from several rate limits at once: what the guard asks before each request. An action without policy limits nothing.
+   * @param rules no two alike.
+   * @returns the verdict over those that have a policy, or `undefined` when Redis gave no answer: the call passes then.
+   * @throws AppError `redis_unavailable` when one of them is closed without Redis.
    */
-  async hit(projectId: ProjectId, rules: readonly RateItem[]): Promise<Charged<BucketState | undefined> | undefined> {
+  async hit(
+    projectId: ProjectId,
+    rules: readonly RateItem[],
+    { user }: Pick<ChargeOptions, 'user'> = {},
+  ): Promise<Verdict | undefined> {
+    const refused = rules
+      .flatMap((item) => this.refusals.find(projectId, item, user) ?? [])
+      .filter(({ refuses }) => refuses);
+    if (refused.length > 0) return this.#verdict(projectId, { allowed: false, items: refused });
+    const sent = monotonicMs();
     try {
-      const charged = await this.scripts.hit(projectId, rules);
-      if (!charged.allowed) this.metrics.refused('rate');
-      return charged;
+      const { allowed, states } = await this.scripts.hit(projectId, rules, { user });
+      const items = rules.flatMap((item, i) => {
+        const state = states[i];
+        return state ? [{ item, state }] : [];
+      });
+      return this.#verdict(projectId, { allowed, items }, { sent, user });
     } catch (error) {
-      this.#passOpen(error);
+      this.#passOpen(projectId, rules, error);
       return undefined;
     }
   }
@@ -91,31 +101,38 @@ export class QuotaService implements OnModuleInit {
    * Charges quotas and rate limits together: all or nothing; the same name twice is summed.
    * A refusal is a verdict here; {@link consumeAll} throws it.
    * @param op names the operation for errors and for the scope of the Idempotency-Key.
-   * @throws AppError `not_found` for an item without policy, `conflict` for a key that was used with another body,
-   * `redis_unavailable` unless all items are rate limits.
+   * @throws AppError `not_found` for an item without policy, `validation_failed` for a kind that the policy does not know,
+   * `conflict` for a key that was used with another body, `redis_unavailable` unless all items are open without Redis.
    */
   async charge(
     projectId: ProjectId,
     items: readonly (RateItem | QuotaItem)[],
-    { idempotencyKey }: ChargeOptions = {},
+    { idempotencyKey, user }: ChargeOptions = {},
     op = 'quota.consume-all',
   ): Promise<Verdict> {
-    const summed = sum(items);
-    const replay = this.keys.replay(projectId, op, idempotencyKey, items);
+    // A repetition is answered as the first time, whatever was refused since.
+    if (idempotencyKey === undefined) {
+      const known = items.flatMap((item) => this.refusals.find(projectId, item, user) ?? []);
+      if (known.length === items.length && known.some(({ refuses }) => refuses))
+        return this.#verdict(projectId, { allowed: false, items: known });
+    }
+    const sent = monotonicMs();
     try {
-      const charged = await this.scripts.charge(projectId, [...summed.values()], replay);
-      if (!charged) throw noPolicy(op);
-      if (!charged.allowed) this.metrics.refused(items.every((item) => 'action' in item) ? 'rate' : 'quota');
-      const states = new Map([...summed.keys()].map((field, i) => [field, charged.states[i]!]));
-      return {
-        allowed: charged.allowed,
-        items: items.map((item) => ({ item, state: states.get(fieldOf(item))! })),
-      };
+      const verdict = await this.#ask(projectId, items, { idempotencyKey, user }, op, false);
+      return this.#verdict(projectId, verdict, { sent, user });
     } catch (error) {
-      if (!items.every((item) => 'action' in item)) throw error;
-      this.#passOpen(error);
+      this.#passOpen(projectId, items, error);
       return { allowed: true, items: items.map((item) => ({ item, state: { windows: [] }, degraded: true })) };
     }
+  }
+
+  /** Looks whether {@link charge} would pass, and how all rules stand; charges nothing. @throws AppError as {@link charge}. */
+  async peek(
+    projectId: ProjectId,
+    items: readonly (RateItem | QuotaItem)[],
+    { user }: Pick<ChargeOptions, 'user'> = {},
+  ): Promise<Verdict> {
+    return this.#ask(projectId, items, { user }, 'quota.peek', true);
   }
 
   /** Charges an amount of one resource. @throws AppError `quota_exceeded`, and as {@link charge}. */
@@ -123,11 +140,18 @@ export class QuotaService implements OnModuleInit {
     projectId: ProjectId,
     resource: string,
     amount: number,
-    options: ChargeOptions = {},
+    options: ChargeOptions & Pick<QuotaItem, 'kinds'> = {},
   ): Promise<RulesState> {
-    const verdict = await this.charge(projectId, [{ resource, amount }], options, 'quota.consume');
+    const { kinds, ...rest } = options;
+    const { state } = await this.consumeItem(projectId, { resource, amount, ...(kinds ? { kinds } : {}) }, rest);
+    return state;
+  }
+
+  /** As {@link consume}, and says whether it passed unchecked. */
+  async consumeItem(projectId: ProjectId, item: QuotaItem, options: ChargeOptions = {}): Promise<ItemState> {
+    const verdict = await this.charge(projectId, [item], options, 'quota.consume');
     if (!verdict.allowed) throw refusal('quota.consume', verdict.items);
-    return verdict.items[0]!.state;
+    return verdict.items[0]!;
   }
 
   /** Charges several quotas and rate limits: all or nothing. @throws AppError `quota_exceeded`, `rate_limited`, and as {@link charge}. */
@@ -149,15 +173,8 @@ export class QuotaService implements OnModuleInit {
   }
 
   /** As {@link consumeRate}, but a refusal is a verdict. */
-  async chargeRate(projectId: ProjectId, action: string, cost: number, options: ChargeOptions): Promise<Verdict> {
-    const op = 'quota.consume-rate';
-    const item = { action, cost };
-    if (options.idempotencyKey !== undefined) return this.charge(projectId, [item], options, op);
-    const charged = await this.hit(projectId, [item]);
-    if (!charged) return { allowed: true, items: [{ item, state: { windows: [] }, degraded: true }] };
-    const [bucket] = charged.states;
-    if (!bucket) throw noPolicy(op);
-    return { allowed: charged.allowed, items: [{ item, state: { windows: [], bucket } }] };
+  async chargeRate(projectId: ProjectId, action: string, cost: number, options: ChargeOptions = {}): Promise<Verdict> {
+    return this.charge(projectId, [{ action, cost }], options, 'quota.consume-rate');
   }
 
   /** The state of one resource. @throws AppError `not_found` when it has no policy. */
@@ -172,7 +189,7 @@ export class QuotaService implements OnModuleInit {
     projectId: ProjectId,
     { limit, after }: { limit: number; after?: string | undefined },
   ): Promise<{ items: { resource: string; state: RulesState }[]; next?: string }> {
-    const page = pageOf([...(await this.#policies(projectId, 'quota')).keys()], limit, after);
+    const page = pageOf([...(await this.policies.all(projectId, 'quota')).keys()], limit, after);
     const states = page.names.length === 0 ? [] : await this.scripts.read(projectId, page.names);
     if (!states) throw noPolicy('quota.list');
     return {
@@ -181,9 +198,9 @@ export class QuotaService implements OnModuleInit {
     };
   }
 
-  /** Replaces the limits of a resource from the next call on; what was consumed stays consumed. */
+  /** Replaces the limits of a resource; what was consumed stays consumed. Elsewhere it holds at most a second later. */
   async put(projectId: ProjectId, resource: string, policy: QuotaPolicy): Promise<RulesState> {
-    await this.#put(projectId, `quota:${resource}`, quotaText(policy));
+    await this.policies.put(projectId, `quota:${resource}`, quotaText(policy));
     return this.get(projectId, resource);
   }
 
@@ -191,84 +208,94 @@ export class QuotaService implements OnModuleInit {
   async listRates(
     projectId: ProjectId,
     { limit, after }: { limit: number; after?: string | undefined },
-  ): Promise<{ items: ({ action: string } & BucketPolicy)[]; next?: string }> {
-    const policies = await this.#policies(projectId, 'rate');
+  ): Promise<{ items: ({ action: string } & RatePolicy)[]; next?: string }> {
+    const policies = await this.policies.all(projectId, 'rate');
     const page = pageOf([...policies.keys()], limit, after);
     return {
-      items: page.names.map((action) => ({ action, ...parsePolicy(policies.get(action)!).bucket! })),
+      items: page.names.map((action) => ({ action, ...ratePolicyView(policies.get(action)!) })),
       ...(page.next === undefined ? {} : { next: page.next }),
     };
   }
 
-  /** Replaces the policy of an action from the next call on; what was consumed stays consumed. */
-  async putRate(projectId: ProjectId, action: string, policy: BucketPolicy): Promise<void> {
-    await this.#put(projectId, `rate:${action}`, bucketText(policy));
+  /** Replaces the policy of an action; what was consumed stays consumed. Elsewhere it holds at most a second later. */
+  async putRate(projectId: ProjectId, action: string, policy: RatePolicy): Promise<void> {
+    await this.policies.put(projectId, `rate:${action}`, rateText(policy));
   }
 
   /**
    * What was charged per window, over the windows that begin from `from` on and before `to` (Unix ms), oldest first.
    * @throws AppError `not_found` when the resource has no policy, `validation_failed` for more than 1,500 windows.
    */
-  async usage(
-    projectId: ProjectId,
-    resource: string,
-    { granularity, to = this.clock.now('state'), from = to - USAGE_DEFAULT_MS[granularity] }: UsageRange,
-  ): Promise<{ start: number; used: number }[]> {
-    if (from < 0 || from >= to) throw invalid('quota.usage', [{ field: 'from', message: 'must be before `to`' }]);
-    if (to - from > MAX_POINTS * WINDOWS[granularity].longestMs)
-      throw invalid('quota.usage', [{ field: 'from', message: `must be at most ${MAX_POINTS} windows before \`to\`` }]);
+  async usage(projectId: ProjectId, resource: string, range: UsageRange): Promise<UsagePoint[]> {
     // Settles what is due, so that limit and series never differ.
-    await this.get(projectId, resource);
-    const starts = WINDOWS[granularity].starts(from, to);
-    const keys = starts.map((start) => this.keys.cell(projectId, resource, granularity, start / 1000));
-    const cells = await this.gateway.call('state', 'quota.usage', (client) => client.mget(keys));
-    return starts.map((start, i) => ({ start, used: Number.parseInt(cells[i] ?? '0', 10) }));
+    return this.series.read(projectId, resource, range, () => this.get(projectId, resource));
   }
 
   /** What the project has limits for. */
   async names(
     projectId: ProjectId,
   ): Promise<{ rates: { action: string; windowSeconds: number }[]; resources: string[] }> {
-    const [rates, quotas] = await Promise.all([this.#policies(projectId, 'rate'), this.#policies(projectId, 'quota')]);
+    const [rates, quotas] = await Promise.all([
+      this.policies.all(projectId, 'rate'),
+      this.policies.all(projectId, 'quota'),
+    ]);
     return {
-      rates: [...rates].map(([action, text]) => ({ action, windowSeconds: parsePolicy(text).bucket!.window_seconds })),
+      // Those of the declared policies too: their keys stand until the owner's are met everywhere.
+      rates: [...this.declared.entries('rate'), ...rates].flatMap(([action, text]) =>
+        readPolicy(text).buckets.map(({ windowSeconds }) => ({ action, windowSeconds })),
+      ),
       resources: [...quotas.keys()],
     };
   }
 
-  async #put(projectId: ProjectId, field: LimitField, text: string): Promise<void> {
-    if (!(await this.scripts.put(projectId, field, text, MAX_POLICIES))) {
-      throw new AppError('conflict', 'quota.put', `A project may have ${MAX_POLICIES} policies of its own.`);
+  async #ask(
+    projectId: ProjectId,
+    items: readonly (RateItem | QuotaItem)[],
+    { idempotencyKey, user }: ChargeOptions,
+    op: string,
+    peek: boolean,
+  ): Promise<Verdict> {
+    const summed = sum(items);
+    const asked = [...summed.values()];
+    // Rate limits alone need the smaller script.
+    const answer =
+      asked.every((item) => 'action' in item) && idempotencyKey === undefined
+        ? await this.scripts.hit(projectId, asked, { user, peek, strict: true })
+        : await this.scripts.charge(projectId, asked, this.keys.replay(projectId, op, idempotencyKey, items), {
+            user,
+            peek,
+          });
+    if ('unknown' in answer) {
+      if (answer.unknown === 'policy') throw noPolicy(op);
+      throw invalid(op, [{ field: 'kinds', message: 'must be kinds that the policy of the resource names' }]);
     }
+    const { allowed, states } = answer;
+    if (asked.length === items.length) return { allowed, items: items.map((item, i) => ({ item, state: states[i]! })) };
+    const byField = new Map([...summed.keys()].map((field, i) => [field, states[i]!]));
+    return { allowed, items: items.map((item) => ({ item, state: byField.get(fieldOf(item))! })) };
   }
 
-  async #policies(projectId: ProjectId, kind: 'rate' | 'quota'): Promise<Map<string, string>> {
-    const own = await this.gateway.call('state', 'quota.settings', (client) =>
-      client.hgetall(this.keys.settings(projectId)),
-    );
-    const policies = new Map(this.declared.entries(kind));
-    for (const [field, text] of Object.entries(own)) {
-      if (field.startsWith(`${kind}:`)) policies.set(field.slice(kind.length + 1), text);
+  #verdict(projectId: ProjectId, verdict: Verdict, call?: { sent: number; user?: string | undefined }): Verdict {
+    const { allowed, items } = verdict;
+    if (!allowed) {
+      this.metrics.refused(items.every(({ item }) => 'action' in item) ? 'rate' : 'quota');
+      if (call) this.refusals.note(projectId, items, call.sent, call.user);
+    } else {
+      for (const { item, state } of items)
+        if (wouldRefuse(state)) this.metrics.wouldRefuse('action' in item ? 'rate' : 'quota');
     }
-    return policies;
+    return verdict;
   }
 
-  #passOpen(error: unknown): void {
+  #passOpen(projectId: ProjectId, items: readonly (RateItem | QuotaItem)[], error: unknown): void {
     if (!isAppError(error, 'redis_unavailable', 'storage_full')) throw error;
+    const known = this.memory.get(projectId, items.map(fieldOf));
+    const open = items.every(
+      (item, i) => (known[i]!.rules?.onFailure ?? ('action' in item ? 'open' : 'closed')) === 'open',
+    );
+    if (!open) throw error;
     this.metrics.degraded();
   }
-}
-
-function sum(items: readonly (RateItem | QuotaItem)[]): Map<LimitField, RateItem | QuotaItem> {
-  const summed = new Map<LimitField, RateItem | QuotaItem>();
-  for (const item of items) {
-    const field = fieldOf(item);
-    const before = summed.get(field);
-    if (before === undefined) summed.set(field, item);
-    else if ('action' in item) summed.set(field, { ...item, cost: item.cost + (before as RateItem).cost });
-    else summed.set(field, { ...item, amount: item.amount + (before as QuotaItem).amount });
-  }
-  return summed;
 }
 
 function pageOf(names: string[], limit: number, after?: string): { names: string[]; next?: string } {

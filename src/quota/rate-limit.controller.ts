@@ -4,7 +4,7 @@ import type { Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
 import { PageQueryDto } from '../common/http/page.dto.js';
 import { NamePipe } from '../common/names.js';
-import { BucketPolicy } from '../config/policies.dto.js';
+import { RatePolicy } from '../config/policies.dto.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { Requires } from '../project-context/project.decorators.js';
@@ -33,9 +33,9 @@ export class RateLimitController {
   @Put(':action')
   @Requires('own')
   @ApiProblems('conflict', 'storage_full')
-  async put(@Param('action', NamePipe) action: string, @Body() body: BucketPolicy): Promise<RateLimitDto> {
+  async put(@Param('action', NamePipe) action: string, @Body() body: RatePolicy): Promise<RateLimitDto> {
     await this.quotas.putRate(this.context.projectId, action, body);
-    return { action, limit: body.limit, window_seconds: body.window_seconds };
+    return { action, ...body };
   }
 
   /** Takes from a token bucket. A refusal takes nothing. */
@@ -54,11 +54,14 @@ export class RateLimitController {
     @Headers('idempotency-key') idempotencyKey: string | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<RateLimitStateDto> {
-    const { projectId } = this.context;
-    const { allowed, items } = await this.quotas.chargeRate(projectId, action, body.cost, { idempotencyKey });
-    const { bucket } = items[0]!.state;
-    if (bucket) addRateLimit(response, action, bucket);
+    const { projectId, principal } = this.context;
+    const { allowed, items } = await this.quotas.chargeRate(projectId, action, body.cost, {
+      idempotencyKey,
+      user: body.user ?? principal.userId,
+    });
+    const { state, degraded } = items[0]!;
+    addRateLimit(response, action, state);
     if (!allowed) throw refusal('quota.consume-rate', items);
-    return rateView(bucket, true);
+    return rateView(state, true, degraded);
   }
 }

@@ -3,10 +3,12 @@ import { Reflector } from '@nestjs/core';
 import type { Response } from 'express';
 import type { ProjectRequest } from '../project-context/request-project.js';
 import { refusal } from './quota.errors.js';
+import { sum } from './quota.items.js';
 import { QuotaService } from './quota.service.js';
 import type { RateItem } from './quota.state.js';
 import { RATE_LIMIT_EXEMPT, RATE_LIMITS, type RouteLimit } from './rate-limit.decorators.js';
 import { addRateLimit } from './rate-limit.headers.js';
+import { retryOf } from './refusal.memory.js';
 
 const API: RateItem = { action: 'api', cost: 1 };
 
@@ -30,17 +32,15 @@ export class RateLimitGuard implements CanActivate {
     const rules = this.#rulesOf(context);
     // A route outside of every project has nothing to be limited by.
     if (project === undefined || rules.length === 0) return true;
-    return this.quotas.hit(project.projectId, rules).then((charged) => {
-      if (!charged) return true;
+    const { projectId, principal } = project;
+    return this.quotas.hit(projectId, rules, { user: principal.userId }).then((verdict) => {
+      if (!verdict) return true;
       const response = http.getResponse<Response>();
-      charged.states.forEach((bucket, i) => bucket && addRateLimit(response, rules[i]!.action, bucket));
-      if (charged.allowed) return true;
+      for (const { item, state } of verdict.items) addRateLimit(response, (item as RateItem).action, state);
+      if (verdict.allowed) return true;
       throw refusal(
         'rate-limit',
-        rules.flatMap((item, i) => {
-          const bucket = charged.states[i];
-          return bucket && bucket.retryMs > 0 ? [{ item, state: { windows: [], bucket } }] : [];
-        }),
+        verdict.items.filter(({ state }) => retryOf(state) > 0),
       );
     });
   }
@@ -58,6 +58,8 @@ export class RateLimitGuard implements CanActivate {
   #declared(targets: Parameters<Reflector['getAllAndOverride']>[1]): readonly RateItem[] {
     const own = this.reflector.getAllAndOverride<RouteLimit | undefined>(RATE_LIMITS, targets);
     const exempt = this.reflector.getAllAndOverride<boolean | undefined>(RATE_LIMIT_EXEMPT, targets);
-    return [...(exempt ? [] : [API]), ...(own ? [own] : [])];
+    const rules = [...(exempt ? [] : [API]), ...(own ? [own] : [])];
+    // `@RateLimit('api', { cost: 5 })` costs that beside the one that each route costs.
+    return [...sum(rules).values()] as RateItem[];
   }
 }

@@ -1,16 +1,19 @@
 import type { Response } from 'express';
-import type { BucketState } from './quota.state.js';
+import { bucketName, bucketsOf, type RulesState } from './quota.state.js';
 
 /**
- * Adds a limit to `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers, lists of RFC 9651): quota `q` and
- * window `w` in seconds; remaining `r`, and `t` in seconds until the bucket is full, or until a refused call can pass.
+ * Adds a limit to `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers, lists of RFC 9651), an item for each
+ * of its buckets: quota `q` and window `w` in seconds; remaining `r`, and `t` in seconds until the bucket is full, or until a
+ * refused call can pass. A dry rule is marked `dry`, and `refuses` where it would have refused.
  * Written by hand, because it stands before every request; an action is a name, so nothing in it needs escaping.
  */
-export function addRateLimit(response: Response, action: string, bucket: BucketState): void {
-  const { limit, windowSeconds, remaining, resetMs, retryMs } = bucket;
-  const t = Math.ceil((retryMs || resetMs) / 1000);
-  add(response, 'RateLimit-Policy', `"${action}";q=${limit};w=${windowSeconds}`);
-  add(response, 'RateLimit', `"${action}";r=${remaining};t=${t}`);
+export function addRateLimit(response: Response, action: string, state: RulesState): void {
+  bucketsOf(state).forEach(({ limit, windowSeconds, remaining, resetMs, retryMs, dry }, i) => {
+    const name = bucketName(action, state, i);
+    const t = Math.ceil((retryMs || resetMs) / 1000);
+    add(response, 'RateLimit-Policy', `"${name}";q=${limit};w=${windowSeconds}${dry ? ';dry' : ''}`);
+    add(response, 'RateLimit', `"${name}";r=${remaining};t=${t}${dry && retryMs > 0 ? ';refuses' : ''}`);
+  });
 }
 
 function add(response: Response, name: string, item: string): void {

@@ -174,6 +174,9 @@ describe('rate limits', () => {
     await owner.put('/rate-limits/slow').send({ limit: 20, window_seconds: 7200 }).expect(200);
     const { body } = await owner.post('/rate-limits/slow/consume').expect(429);
     expect(body).toMatchObject({ limit: 20, remaining: 0 });
+    // Where the bucket was, instances that know the old policy are told so for two seconds.
+    const former = app.keys.key(owner.projectId as never, 'ratelimit', 'slow', '36000');
+    await until(async () => (await app.state.exists(former)) === 0, 'the former key is gone');
     expect(await app.keysOf(owner.projectId)).toEqual(
       ['config:limits', 'ratelimit:api:36000', 'ratelimit:slow:7200'].map((key) => `proj:${owner.projectId}:${key}`),
     );

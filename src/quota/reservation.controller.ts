@@ -43,9 +43,12 @@ export class ReservationController {
   async extend(
     @Param('resource', NamePipe) resource: string,
     @Param('id', NamePipe) id: string,
-    @Body() { used }: ReportUseDto,
+    @Body() { used, kinds }: ReportUseDto,
   ): Promise<GoOnDto> {
-    const { goOn, remaining } = await this.reservations.extend(this.context.projectId, resource, id, used);
+    const { goOn, remaining } = await this.reservations.extend(this.context.projectId, resource, id, {
+      amount: used,
+      kinds,
+    });
     return { continue: goOn, ...(remaining === undefined ? {} : { remaining }) };
   }
 
@@ -54,13 +57,20 @@ export class ReservationController {
   @HttpCode(200)
   @RateLimitExempt()
   @Requires('write')
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'Makes a repetition answer alike, charged once.',
+  })
   @ApiProblems('not_found', 'conflict')
   async commit(
     @Param('resource', NamePipe) resource: string,
     @Param('id', NamePipe) id: string,
-    @Body() { amount }: CommitDto,
+    @Body() { amount, kinds }: CommitDto,
+    @Headers('idempotency-key') idempotencyKey: string | undefined,
   ): Promise<SettledDto> {
-    return this.reservations.commit(this.context.projectId, resource, id, amount);
+    const { projectId } = this.context;
+    return this.reservations.commit(projectId, resource, id, { amount, kinds }, { idempotencyKey });
   }
 
   /** Gives the hold back; without effect after a commit. */

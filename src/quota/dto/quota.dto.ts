@@ -1,4 +1,4 @@
-import { ApiExtraModels, ApiProperty, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -13,15 +13,21 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { IsName } from '../../common/names.js';
+import { IsKinds, OrKinds } from './kinds.js';
 import { RateLimitStateDto } from './rate-limit.dto.js';
 
 /** Charges one resource. */
 export class ConsumeQuotaDto {
-  /** Amount to charge; 0 only looks. */
+  /** Amount to charge; 0 only looks. May be left out where `kinds` tell what was used. */
+  @OrKinds()
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
   amount!: number;
+
+  /** Counts by kind, beside `amount`: the sum, weighed as the policy says and rounded up, is charged, and each is counted. */
+  @IsKinds()
+  kinds?: Record<string, number>;
 }
 
 /** One item: `resource` and `amount`, or `action` and `cost`. */
@@ -37,6 +43,10 @@ export class ChargeItemDto {
   @Min(0)
   @Max(1_000_000_000_000)
   amount?: number;
+
+  /** Counts by kind of the resource, beside `amount`. */
+  @IsKinds()
+  kinds?: Record<string, number>;
 
   /** A rate limit. */
   @IsOptional()
@@ -60,6 +70,11 @@ export class ConsumeAllDto {
   @ValidateNested({ each: true })
   @Type(() => ChargeItemDto)
   items!: ChargeItemDto[];
+
+  /** The user whom rate limits per user count; by default the caller. */
+  @IsOptional()
+  @IsName()
+  user?: string;
 }
 
 /** A calendar window as it stands. */
@@ -106,6 +121,12 @@ export class QuotaDto {
   windows!: QuotaWindowsDto;
   /** The token bucket beside the windows, when there is one. */
   bucket?: QuotaBucketDto;
+  /** The quota refuses nothing, and only counts. */
+  dry_run?: boolean;
+  /** The dry quota would have refused this call. */
+  would_refuse?: boolean;
+  /** Redis gave no answer, and the charge passed uncounted: the policy says `open`. */
+  degraded?: boolean;
 }
 
 /** Quotas by name. */
@@ -158,6 +179,9 @@ export class UsagePointDto {
   start!: string;
   /** Charged in it. */
   used!: number;
+  /** Counts by kind, before weighing; absent where no kind was charged. */
+  @ApiPropertyOptional({ type: 'object', additionalProperties: { type: 'integer' } })
+  kinds?: Readonly<Record<string, number>>;
 }
 
 /** A usage series: the same counters as the limits. */

@@ -1,5 +1,6 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsInt, Max, Min } from 'class-validator';
+import { IsKinds, OrKinds } from './kinds.js';
 import { EXPIRY_POLICIES, type ExpiryPolicy } from '../policy.js';
 
 /** Holds an amount of a resource. */
@@ -35,11 +36,16 @@ export class ReservationDto {
 
 /** Reports the use of a hold. */
 export class ReportUseDto {
-  /** Used so far, in all. */
+  /** Used so far, in all; 0 where it is told by `kinds` alone. */
+  @OrKinds()
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
   used!: number;
+
+  /** Used so far by kind, beside `used`: weighed as the policy of the resource says. */
+  @IsKinds()
+  kinds?: Record<string, number>;
 }
 
 /** Whether to go on. */
@@ -52,11 +58,16 @@ export class GoOnDto {
 
 /** Settles a hold. */
 export class CommitDto {
-  /** The true amount; it may be more than was held. */
+  /** The true amount; it may be more than was held. 0 where it is told by `kinds` alone. */
+  @OrKinds()
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
   amount!: number;
+
+  /** Counts by kind, beside `amount`: weighed as the policy of the resource says, and counted each for itself. */
+  @IsKinds()
+  kinds?: Record<string, number>;
 }
 
 /** How a hold was settled. */

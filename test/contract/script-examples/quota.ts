@@ -1,21 +1,16 @@
 import type { ProjectId } from '../../../src/common/project-id.js';
 import { LimitsRegistry } from '../../../src/quota/limits.registry.js';
 import { QuotaKeys } from '../../../src/quota/quota.keys.js';
-import {
-  chargeItems,
-  extendHold,
-  hitRates,
-  putPolicy,
-  readQuotas,
-  reserveQuota,
-  settleHold,
-} from '../../../src/quota/quota.scripts.js';
+import { chargeItems, hitRates, putPolicy, readQuotas } from '../../../src/quota/quota.scripts.js';
+import { extendHold, reserveQuota, settleHold } from '../../../src/quota/reservation.scripts.js';
 import { ReservationService } from '../../../src/quota/reservation.service.js';
 import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
 
 // A resource with a bucket and a window, so that every key of it is in use.
-const POLICY = { field: 'quota:llm_tokens', default: 'day=1000 bucket=100/60' };
+const RULES = '//1000//100/60/0';
+// The owner has set nothing: each script compares that first.
+const CHECKS = { checks: 1, policies: ['quota:llm_tokens', '-'] };
 
 function keysOf(app: TestApp, projectId: ProjectId, id: string) {
   const keys = app.get(QuotaKeys);
@@ -40,7 +35,7 @@ export const examples: ScriptExample[] = [
           app.get(QuotaKeys).rateBucket(projectId, 'search', 60),
         ],
       },
-      args: { rules: ['rate:api', 10, 60, 1, 'rate:search', 5, 60, 2] },
+      args: { peek: 0, checks: 1, rules: ['rate:api', '-', 10, 60, 1, 0, 5, 60, 2, 1] },
     }),
   }),
   example(chargeItems, {
@@ -55,7 +50,9 @@ export const examples: ScriptExample[] = [
         },
         args: {
           fingerprint: replay.fingerprint,
-          items: [POLICY.field, POLICY.default, 5, 'rate:search', 'bucket=5/60', 2],
+          peek: 0,
+          checks: 1,
+          items: [...CHECKS.policies, RULES, 5, 'input=5', 'r5/60/0', 2, ''],
         },
       };
     },
@@ -66,7 +63,7 @@ export const examples: ScriptExample[] = [
       const { id } = await reserve(app, projectId);
       const { settings, ledger, due } = keysOf(app, projectId, id);
       await app.state.zadd(due, 1, id);
-      return { keys: { settings, items: [ledger] }, args: { items: [POLICY.field, POLICY.default] } };
+      return { keys: { settings, items: [ledger] }, args: { checks: 1, items: [...CHECKS.policies, RULES, 0] } };
     },
   }),
   example(reserveQuota, {
@@ -74,20 +71,32 @@ export const examples: ScriptExample[] = [
       const replay = app.get(QuotaKeys).replay(projectId, 'quota.reserve', 'a', {});
       return {
         keys: { ...keysOf(app, projectId, 'hold'), replay: replay.key },
-        args: { ...POLICY, fingerprint: replay.fingerprint, id: 'hold', amount: 5, ttl_ms: 1000, on_expiry: 'charge' },
+        args: {
+          ...CHECKS,
+          rules: RULES,
+          fingerprint: replay.fingerprint,
+          id: 'hold',
+          amount: 5,
+          ttl_ms: 1000,
+          on_expiry: 'charge',
+        },
       };
     },
   }),
   example(extendHold, {
     prepare: async (app, projectId) => {
       const { id } = await reserve(app, projectId);
-      return { keys: keysOf(app, projectId, id), args: { ...POLICY, id, used: 15 } };
+      return { keys: keysOf(app, projectId, id), args: { ...CHECKS, rules: RULES, id, used: 15 } };
     },
   }),
   example(settleHold, {
     prepare: async (app, projectId) => {
       const { id } = await reserve(app, projectId);
-      return { keys: keysOf(app, projectId, id), args: { ...POLICY, id, state: 'committed', amount: 7 } };
+      const { key, fingerprint } = app.get(QuotaKeys).replay(projectId, 'quota.commit', 'a', {});
+      return {
+        keys: { ...keysOf(app, projectId, id), replay: key },
+        args: { ...CHECKS, rules: RULES, fingerprint, id, state: 'committed', amount: 7, kinds: 'input=7' },
+      };
     },
   }),
   example(putPolicy, {
@@ -96,7 +105,12 @@ export const examples: ScriptExample[] = [
       const { declared, keys } = { declared: app.get(LimitsRegistry), keys: keysOf(app, projectId, 'none') };
       return {
         keys: { settings: keys.settings, bucket: keys.ledger },
-        args: { field: POLICY.field, default: declared.text('quota:llm_tokens'), policy: 'bucket=50/60', most: 10 },
+        args: {
+          field: 'quota:llm_tokens',
+          default: declared.text('quota:llm_tokens'),
+          policy: 'bucket=50/60',
+          most: 10,
+        },
       };
     },
   }),

@@ -1,18 +1,15 @@
 -- Token buckets. What is kept is what was consumed, not what is left: three doubles, the consumed amount, when it was so (us)
 -- and until when the key lives (ms). It drains evenly, `limit` in `window` seconds, with its fraction; so a new limit leaves
 -- what was consumed as it is, and a bucket that is full again needs no key.
-local NEVER_MS = 86400000
-local SLACK_MS = 60000
 
-local function bucket_policy(policy)
-  local limit, window = string.match(policy, 'bucket=(%d+)/(%d+)')
-  return tonumber(limit), tonumber(window)
-end
+-- Stands for two seconds where a bucket was that the owner's new window has moved to another key: {5}, whoever finds it knows
+-- an old policy.
+local MOVED = 'moved'
 
 -- Returns the consumed amount now, until when the key lives (nil without key), and whether the clock stepped back behind the
 -- last write: then nothing drains.
 local function drain(value, limit, window, now)
-  if not value then return 0 end
+  if not value or value == MOVED then return 0 end
   if #value ~= 24 then error(WRONGTYPE) end
   local used, at, expires = struct.unpack('<ddd', value)
   if now < at then return used, expires, true end
@@ -23,29 +20,25 @@ end
 -- The key outlives the moment at which the bucket is full again. A new expiry costs Redis more than the write, so it is set
 -- ahead and then kept for a while.
 local function save_bucket(key, used, limit, window, now, expires)
-  local needed = now / 1000 + math.min(used * window * 1000 / limit, 1e12) + 1000
+  local needed = now / 1000 + used * window * 1000 / limit + 1000
   if expires and expires >= needed then
     redis.call('SET', key, struct.pack('<ddd', used, now, expires), 'KEEPTTL')
   else
-    expires = math.ceil(needed + math.min(window * 1000, SLACK_MS))
+    expires = math.ceil(math.min(needed, now / 1000 + 1e12) + math.min(window * 1000, 60000))
     redis.call('SET', key, struct.pack('<ddd', used, now, expires), 'PXAT', expires)
   end
 end
 
-local function bucket_fits(used, limit, amount)
-  return amount == 0 or amount <= limit - used
-end
-
--- Ms until `amount` fits, 0 when it does.
+-- Ms until `amount` fits, 0 when it does: 0 always fits, and what is more than the limit never does, which is said as a day.
 local function bucket_retry(used, limit, window, amount)
-  if bucket_fits(used, limit, amount) then return 0 end
-  if amount > limit then return NEVER_MS end
+  if amount == 0 or amount <= limit - used then return 0 end
+  if amount > limit then return 86400000 end
   return math.floor((used + amount - limit) * window * 1000 / limit) + 1
 end
 
--- Appends limit, window in s, remaining, ms until full, ms until `amount` fits.
-local function report_bucket(out, used, limit, window, amount)
+-- Appends limit, window in s, remaining, ms until full, ms until what was refused fits.
+local function report_bucket(out, used, limit, window, retry)
   local n, left = #out, limit - used
   out[n + 1], out[n + 2], out[n + 3] = limit, window, left > 0 and math.floor(left) or 0
-  out[n + 4], out[n + 5] = math.ceil(used * window * 1000 / limit), bucket_retry(used, limit, window, amount)
+  out[n + 4], out[n + 5] = math.ceil(used * window * 1000 / limit), retry
 end

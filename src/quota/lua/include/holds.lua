@@ -16,11 +16,12 @@ end
 
 -- Ends a hold, or corrects its end, in the windows of the reservation. What is charged beyond the capacity that the hold
 -- still covered is its overrun: charged - overrun + held never exceeds a limit.
-local function close_hold(base, policy, hold, state, charge, now)
+local function close_hold(base, rules, hold, state, charge, now, kinds)
   local open = hold.state == 'open'
-  local ledger = open_ledger(base, policy, math.floor(hold.at / 1000), now)
+  local ledger = open_ledger(base, rules, math.floor(hold.at / 1000), now)
   if not is_type(base .. ':due', 'zset') then error(WRONGTYPE) end
-  post(ledger, charge - hold.charged, open and -hold.amount or 0, charge - (open and hold.amount or hold.charged), now)
+  post(ledger, charge - hold.charged, open and -hold.amount or 0, charge - (open and hold.amount or hold.charged), now, false,
+    kinds)
   hold.state, hold.charged = state, charge
   hold.overrun = math.max(0, charge - hold.covered)
   hold.covered = math.min(hold.covered, charge)
@@ -31,7 +32,7 @@ end
 
 -- Redis settles nothing by itself: each script of a resource first ends its holds that are due, as each of them says.
 -- Returns whether more may be due.
-local function settle_due(base, policy, now)
+local function settle_due(base, rules, now)
   local due = redis.call('ZRANGEBYSCORE', base .. ':due', '-inf', math.floor(now / 1000), 'LIMIT', 0, SETTLE_AT_ONCE)
   for _, id in ipairs(due) do
     local hold = read_hold(base, id)
@@ -41,7 +42,7 @@ local function settle_due(base, policy, now)
       local charge = 0
       if hold.on_expiry == 'charge' then charge = hold.amount end
       if hold.on_expiry == 'charge_reported' then charge = hold.reported end
-      close_hold(base, policy, hold, 'expired', charge, now)
+      close_hold(base, rules, hold, 'expired', charge, now)
     end
   end
   return #due == SETTLE_AT_ONCE

@@ -1,102 +1,140 @@
--- The ledger of one resource: a cell per calendar window, '<used>' or '<used>+<held>', and the bucket under the base key.
--- All four windows are always kept, limited or not: they are the usage series, and a limit that is set later finds what was
--- consumed before. Cells outlive their window, so that a clock that steps back finds them used and holds settle in them.
+-- The ledger of one resource: a cell per calendar window, '<used>' or '<used>+<held>', then ' <kind>=<count>' for each kind
+-- that was charged; and the bucket under the base key. All four windows are always kept, limited or not: they are the usage
+-- series, and a limit that is set later finds what was consumed before. Cells outlive their window, so that a clock that
+-- steps back finds them used and holds settle in them.
 local KEEP_SECONDS = { 10800, 259200, 8035200, 8035200 }
 -- A hold lives for a day and is corrected for a day after.
 local PINNED_SECONDS = 176400
 
+-- The rules as the caller writes them: '<minute>/<hour>/<day>/<month>/<bucket limit>/<its window in s>/<dry: 1 or 0>', empty
+-- where there is none.
+local function read_rules(text)
+  local minute, hour, day, month, limit, window, dry = string.match(text, '^(%d*)/(%d*)/(%d*)/(%d*)/(%d*)/(%d*)/(%d)$')
+  return {
+    caps = { tonumber(minute), tonumber(hour), tonumber(day), tonumber(month) },
+    limit = tonumber(limit), window = tonumber(window), dry = dry == '1',
+  }
+end
+
+-- Returns used, held and the kinds' words. A cell without them is a whole number.
 local function parse_cell(value)
-  if not value then return 0, 0 end
   local plain = tonumber(value)
-  if plain then return plain, 0 end
-  local used, held = string.match(value, '^(%d+)%+(%d+)$')
+  if plain then return plain, 0, '' end
+  local used, held, kinds = string.match(value, '^(%d+)%+?(%d*)(.*)$')
   if not used then error(WRONGTYPE) end
-  return tonumber(used), tonumber(held)
+  return tonumber(used), tonumber(held) or 0, kinds
 end
 
 -- Reads the cells of the windows in which `seconds` lies, and the bucket now. Fails, before anything is written, when a key
 -- holds a value of another kind.
-local function open_ledger(base, policy, seconds, now)
-  local starts, keys = window_starts(seconds), {}
-  local limit, window = bucket_policy(policy)
-  for i = 1, 4 do keys[i] = base .. ':' .. KINDS[i] .. ':' .. starts[i] end
-  if limit then keys[5] = base end
+local function open_ledger(base, rules, seconds, now)
+  local starts = window_starts(seconds)
+  local keys = {
+    base .. ':minute:' .. starts[1], base .. ':hour:' .. starts[2], base .. ':day:' .. starts[3],
+    base .. ':month:' .. starts[4], rules.limit and base,
+  }
   local values = redis.call('MGET', unpack(keys))
-  local ledger = { base = base, starts = starts, keys = keys, used = {}, held = {}, kept = {}, caps = {} }
+  local used, held, kinds, kept = {}, {}, {}, {}
   for i = 1, #keys do
     if not values[i] and not is_type(keys[i], 'string') then error(WRONGTYPE) end
   end
   for i = 1, 4 do
-    ledger.used[i], ledger.held[i] = parse_cell(values[i])
-    ledger.kept[i] = values[i] ~= false
-    ledger.caps[i] = tonumber(string.match(policy, KINDS[i] .. '=(%d+)'))
+    used[i], held[i], kinds[i] = 0, 0, ''
+    if values[i] then used[i], held[i], kinds[i] = parse_cell(values[i]) end
+    kept[i] = values[i]
   end
-  if limit then
-    ledger.limit, ledger.window = limit, window
-    ledger.level, ledger.expires, ledger.stepped = drain(values[5], limit, window, now)
-  end
+  local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = kept }
+  if rules.limit then ledger.level, ledger.expires, ledger.stepped = drain(values[5], rules.limit, rules.window, now) end
   return ledger
 end
 
--- What every rule still gives: nil when no rule limits the resource.
+-- What every rule still gives: nil when none limits the resource.
 local function headroom(ledger)
-  local least
+  local rules, least = ledger.rules, nil
   for i = 1, 4 do
-    local cap = ledger.caps[i]
-    if cap then least = math.min(least or cap, cap - ledger.used[i] - ledger.held[i]) end
+    local cap = rules.caps[i]
+    if cap then
+      local left = cap - ledger.used[i] - ledger.held[i]
+      if not least or left < least then least = left end
+    end
   end
-  if ledger.limit then least = math.min(least or ledger.limit, ledger.limit - ledger.level) end
+  if rules.limit then least = math.min(least or rules.limit, rules.limit - ledger.level) end
   return least and math.max(0, math.floor(least))
 end
 
+-- Whether the rules let the amount pass: dry ones let everything.
 local function ledger_fits(ledger, amount)
   local left = headroom(ledger)
-  return not left or amount <= left
+  return ledger.rules.dry or not left or amount <= left
+end
+
+-- 'input=5 output=2' added to a cell's words.
+local function add_kinds(words, added)
+  for kind, count in string.gmatch(added, '(%S+)=(%d+)') do
+    local before
+    words = string.gsub(words, ' (%S+)=(%d+)', function(name, sum)
+      if name ~= kind then return nil end
+      before = true
+      return ' ' .. name .. '=' .. int(sum + count)
+    end)
+    if not before then words = words .. ' ' .. kind .. '=' .. count end
+  end
+  return words
 end
 
 -- Adds to what is used and held in every window, and `level` to the bucket. `pin`: a hold needs the cells for longer.
-local function post(ledger, used, held, level, now, pin)
+local function post(ledger, used, held, level, now, pin, kinds)
+  local plain = used > 0 and held == 0 and not pin and (not kinds or kinds == '')
   for i = 1, 4 do
+    local key, kept = ledger.keys[i], ledger.kept[i]
     ledger.used[i] = math.max(0, ledger.used[i] + used)
     ledger.held[i] = math.max(0, ledger.held[i] + held)
-    local value = string.format('%.0f', ledger.used[i])
-    if ledger.held[i] > 0 then value = string.format('%s+%.0f', value, ledger.held[i]) end
-    if ledger.kept[i] and not pin then
-      redis.call('SET', ledger.keys[i], value, 'KEEPTTL')
+    if plain and kept and ledger.held[i] == 0 and ledger.kinds[i] == '' then
+      redis.call('INCRBY', key, used)
     else
-      local keep = pin and math.max(KEEP_SECONDS[i], PINNED_SECONDS) or KEEP_SECONDS[i]
-      redis.call('SET', ledger.keys[i], value, 'EXAT', window_end(i, ledger.starts[i]) + keep)
+      if kinds then ledger.kinds[i] = add_kinds(ledger.kinds[i], kinds) end
+      local value = int(ledger.used[i])
+      if ledger.held[i] > 0 then value = value .. '+' .. int(ledger.held[i]) end
+      value = value .. ledger.kinds[i]
+      if kept and not pin then
+        redis.call('SET', key, value, 'KEEPTTL')
+      else
+        local keep = pin and math.max(KEEP_SECONDS[i], PINNED_SECONDS) or KEEP_SECONDS[i]
+        redis.call('SET', key, value, 'EXAT', window_end(i, ledger.starts[i]) + keep)
+      end
     end
   end
-  if ledger.limit then
+  local rules = ledger.rules
+  if rules.limit then
     ledger.level = math.max(0, ledger.level + level)
-    save_bucket(ledger.base, ledger.level, ledger.limit, ledger.window, now, ledger.expires)
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires)
   end
 end
 
 -- Writes what the clock that stepped back makes necessary, or a refusal would last until the clock has caught up.
 local function mend_bucket(ledger, now)
-  if ledger.stepped then save_bucket(ledger.base, ledger.level, ledger.limit, ledger.window, now, ledger.expires) end
+  if ledger.stepped then save_bucket(ledger.base, ledger.level, ledger.rules.limit, ledger.rules.window, now, ledger.expires) end
 end
 
--- For each limited window its number, limit, used, held, end in ms and ms until `amount` fits; then for the bucket 0 and its
--- figures.
+-- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket 0
+-- and its figures. `left` and `level` as they were when `amount` was refused, or where the rules are dry would have been.
 local function report_ledger(ledger, amount, now)
-  local out = {}
+  local out, n, rules = {}, 0, ledger.rules
   for i = 1, 4 do
-    local cap = ledger.caps[i]
+    local cap = rules.caps[i]
     if cap then
-      local ends, retry, n = window_end(i, ledger.starts[i]) * 1000, 0, #out
+      local ends, retry = window_end(i, ledger.starts[i]) * 1000, 0
       if amount > math.max(0, cap - ledger.used[i] - ledger.held[i]) then
-        retry = amount > cap and NEVER_MS or ends - math.floor(now / 1000)
+        retry = amount > cap and 86400000 or ends - math.floor(now / 1000)
       end
       out[n + 1], out[n + 2], out[n + 3] = i, cap, ledger.used[i]
       out[n + 4], out[n + 5], out[n + 6] = ledger.held[i], ends, retry
+      n = n + 6
     end
   end
-  if ledger.limit then
-    out[#out + 1] = 0
-    report_bucket(out, ledger.level, ledger.limit, ledger.window, amount)
+  if rules.limit then
+    out[n + 1] = 0
+    report_bucket(out, ledger.level, rules.limit, rules.window, bucket_retry(ledger.level, rules.limit, rules.window, amount))
   end
   return out
 end

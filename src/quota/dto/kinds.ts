@@ -1,0 +1,39 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { Transform } from 'class-transformer';
+import { IsOptional, ValidateBy } from 'class-validator';
+import { isName } from '../../common/names.js';
+
+const MOST = 1_000_000_000_000;
+
+/** Counts by kind: at most 8 names with whole numbers. */
+export function IsKinds(): PropertyDecorator {
+  return applyDecorators(
+    ApiPropertyOptional({ type: 'object', additionalProperties: { type: 'integer', minimum: 0, maximum: MOST } }),
+    IsOptional(),
+    ValidateBy({
+      name: 'isKinds',
+      validator: {
+        validate: (value: unknown) =>
+          typeof value === 'object' &&
+          value !== null &&
+          !Array.isArray(value) &&
+          Object.keys(value).length <= 8 &&
+          Object.entries(value).every(
+            ([kind, count]) => isName(kind) && Number.isInteger(count) && count >= 0 && count <= MOST,
+          ),
+        defaultMessage: () => '$property must be at most 8 names with whole numbers from 0 to 1,000,000,000,000',
+      },
+    }),
+  );
+}
+
+/** An amount that may be left out, as 0, where `kinds` tell what was used. */
+export function OrKinds(): PropertyDecorator {
+  return applyDecorators(
+    ApiPropertyOptional(),
+    Transform(({ value, obj }: { value: unknown; obj: { kinds?: unknown } }) =>
+      value === undefined && obj.kinds !== undefined ? 0 : value,
+    ),
+  );
+}

@@ -1,0 +1,75 @@
+import { Injectable } from '@nestjs/common';
+import { Lru } from '../common/lru.js';
+import type { ProjectId } from '../common/project-id.js';
+import { monotonicMs } from '../common/time.js';
+import { type LimitField, LimitsRegistry, NONE } from './limits.registry.js';
+import { readPolicy, type Rules } from './policy.js';
+
+/** How long another instance may go by a policy that the owner has replaced, and at most refuse by what it remembers. */
+export const RECHECK_MS = 1000;
+const PROJECTS = 10_000;
+/** Names come from callers: a project that makes up many is remembered from the start again. */
+const FIELDS = 2000;
+
+/** A policy as the process knows it. */
+export interface Known {
+  readonly field: LimitField;
+  /** What the owner has set, {@link NONE} when nothing. */
+  readonly own: string;
+  /** What holds, `undefined` when neither owner nor process has a policy. */
+  readonly rules: Rules | undefined;
+  /** Whether the settings held it at most {@link RECHECK_MS} ago; else the next script compares. */
+  readonly fresh: boolean;
+}
+
+interface Entry {
+  own: string;
+  /** When the script that compared it last was sent, by the monotonic clock. */
+  at: number;
+}
+
+/**
+ * The owners' policies that this process has met, so that a script need not read the settings: at most a second old, or the
+ * script compares first, and answers which policy holds when it is another one. What this process itself has set holds at once.
+ */
+@Injectable()
+export class PolicyMemory {
+  readonly #projects = new Lru<ProjectId, Map<LimitField, Entry>>(PROJECTS);
+
+  constructor(private readonly declared: LimitsRegistry) {}
+
+  get(projectId: ProjectId, fields: readonly LimitField[], now = monotonicMs()): Known[] {
+    const entries = this.#projects.get(projectId);
+    return fields.map((field) => {
+      const entry = entries?.get(field);
+      const own = entry?.own ?? NONE;
+      const text = own === NONE ? this.declared.text(field) : own;
+      return {
+        field,
+        own,
+        rules: text === NONE ? undefined : readPolicy(text),
+        fresh: entry !== undefined && now - entry.at < RECHECK_MS,
+      };
+    });
+  }
+
+  /**
+   * Takes note of what the settings hold. What was learned by a later call stays: an answer may be overtaken.
+   * @param at when the call was sent.
+   */
+  learn(projectId: ProjectId, field: LimitField, own: string, at: number): void {
+    let entries = this.#projects.get(projectId);
+    if (!entries || entries.size >= FIELDS) this.#projects.set(projectId, (entries = new Map<LimitField, Entry>()));
+    const entry = entries.get(field);
+    if (!entry) entries.set(field, { own, at });
+    else if (entry.at <= at) {
+      entry.own = own;
+      entry.at = at;
+    }
+  }
+
+  /** Has everything of the project compared again. */
+  forget(projectId: ProjectId): void {
+    this.#projects.delete(projectId);
+  }
+}
