@@ -39,6 +39,12 @@ describe('time', () => {
     }
   }
 
+  /** Lets Redis's clock step back, and a second pass: for so long a process may refuse by what it has just heard. */
+  async function stepBack(ms: number): Promise<void> {
+    await world.stepRedis(-ms);
+    await world.advance(SECOND);
+  }
+
   /** @returns the bytes of all that counts in the project. */
   async function counters(projectId: string): Promise<Map<string, string>> {
     const keys = (await world.keysOf(projectId)).filter((key) => !key.includes(':config:'));
@@ -119,7 +125,7 @@ describe('time', () => {
     ] as const) {
       const projectId = newProject();
       const limit = await drain(projectId, action);
-      await world.stepRedis(-10 * MINUTE);
+      await stepBack(10 * MINUTE);
       expect(await drain(projectId, action)).toBe(0);
       await world.advance(windowMs / 2);
       const half = await drain(projectId, action);
@@ -127,8 +133,8 @@ describe('time', () => {
       await world.advance(windowMs / 2);
       expect(half + (await drain(projectId, action))).toBe(limit);
       // And again, without a call while the clock was behind.
-      await world.stepRedis(-10 * MINUTE);
-      await world.stepRedis(10 * MINUTE);
+      await stepBack(10 * MINUTE);
+      await world.stepRedis(10 * MINUTE - SECOND);
       expect(await drain(projectId, action)).toBe(0);
     }
   });
@@ -155,7 +161,7 @@ describe('time', () => {
     expect(await drain(projectId, 'slow')).toBe(10);
     await world.advance(365 * 24 * 60 * MINUTE);
     expect(await drain(projectId, 'slow')).toBe(10);
-    await world.stepRedis(-365 * 24 * 60 * MINUTE);
+    await stepBack(365 * 24 * 60 * MINUTE);
     expect(await drain(projectId, 'slow')).toBe(0);
     await world.advance(10 * MINUTE);
     expect(await drain(projectId, 'slow')).toBe(10);
@@ -185,7 +191,10 @@ describe('time', () => {
     expect(taken.filter((name) => name === 'ok')).toHaveLength(10);
     for (const { quotas } of [early, late, world.caller]) {
       const error = await quotas.consumeRate(projectId, 'slow').catch((thrown: unknown) => thrown);
-      expect((error as CallError).details.retryAfterSeconds).toBeCloseTo(60, 2);
+      const { retryAfterSeconds } = (error as CallError).details;
+      // Redis stands still here, but a process may answer for a second by what it has heard from Redis.
+      expect(retryAfterSeconds).toBeGreaterThan(59 - 0.1);
+      expect(retryAfterSeconds).toBeLessThan(60 + 0.1);
     }
     const hold = await early.reservations.reserve(projectId, 'tokens', 40, { ttlSeconds: 60 });
     expect(hold.expiresAt).toBe(world.now + MINUTE);
