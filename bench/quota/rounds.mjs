@@ -19,15 +19,15 @@ export async function compare(title, pairs) {
     }
   }
   print(
-    `${title}: ${ROUNDS} rounds of ${CALLS} calls (medians)`,
+    `${title}: ${ROUNDS} rounds of ${CALLS} calls (medians; calls/s, p50 and p99 ms, CPU µs of this process per call)`,
     Object.entries(rounds).map(([name, results]) => {
       const ratio = median(results.map(([ours, peer]) => ours.perSecond / peer.perSecond));
-      const of = (side, figure) =>
-        median(results.map((pair) => pair[side][figure])).toFixed(figure === 'perSecond' ? 0 : 2);
-      const figures = [0, 1].map(
-        (side) => `${of(side, 'perSecond')}/s p50 ${of(side, 'p50')} p99 ${of(side, 'p99')} ms`,
-      );
-      return [name, `${ratio.toFixed(2)} ×   ${figures.join(' | ')}`];
+      const cpu = median(results.map(([ours, peer]) => peer.cpu / ours.cpu));
+      const side = (i) => {
+        const of = (figure, digits) => median(results.map((pair) => pair[i][figure])).toFixed(digits);
+        return `${of('perSecond', 0)}, ${of('p50', 2)}, ${of('p99', 2)}, ${of('cpu', 0)}`;
+      };
+      return [name, `${ratio.toFixed(2)} × (${cpu.toFixed(2)} × by CPU)   ${side(0)} | ${side(1)}`];
     }),
   );
 }
@@ -44,9 +44,11 @@ async function load(call) {
     }
   };
   const start = performance.now();
+  const before = process.cpuUsage();
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
   const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(before);
   times.sort((a, b) => a - b);
   const at = (share) => times[Math.floor(times.length * share)];
-  return { perSecond: CALLS / seconds, p50: at(0.5), p99: at(0.99) };
+  return { perSecond: CALLS / seconds, p50: at(0.5), p99: at(0.99), cpu: (user + system) / CALLS };
 }

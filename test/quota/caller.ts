@@ -26,6 +26,18 @@ export interface Storm {
   readonly over: boolean;
 }
 
+/** What a storm did: calls, and amounts. */
+export interface Sums {
+  readonly accepted: number;
+  readonly refused: number;
+  readonly charged: number;
+  readonly overrun: number;
+  /** By the holds that it left open. */
+  readonly held: number;
+  /** Of calls without a key that got no answer, on a slow machine: charged or not. */
+  readonly unknown: number;
+}
+
 /** What `caller.mjs` offers beside the product's services. */
 interface Work {
   /** Unix ms, as the process has it. */
@@ -34,7 +46,7 @@ interface Work {
   readTime(): void;
   /** @returns where the API listens from now on. */
   listen(): string;
-  storm(storm: Storm): Promise<{ accepted: number; refused: number; charged: number; overrun: number; held: number }>;
+  storm(storm: Storm): Promise<Sums>;
   streams(streams: {
     projectId: string;
     resource: string;

@@ -10,7 +10,7 @@ const SECOND = 1000;
 const MAY = Date.UTC(2031, 4) / SECOND;
 const JUNE = Date.UTC(2031, 5) / SECOND;
 
-describe('reservations', () => {
+describe('reservations', { timeout: TIMEOUT_MS }, () => {
   let world: World;
   beforeAll(async () => {
     const quotas = { tokens: { limits: { minute: 100, month: 1000 } }, held: { limits: { month: 3000 } } };

@@ -9,7 +9,7 @@ import { World } from './world.js';
 // An hour, a day and a month end while the steps are taken.
 const START = Date.UTC(2031, 0, 31, 22, 30);
 
-describe('the reference model', () => {
+describe('the reference model', { timeout: TIMEOUT_MS }, () => {
   let world: World;
   beforeAll(async () => {
     world = await World.start({ at: START, env: { QUOTAS: JSON.stringify({ tokens: POLICIES[0] }) } });
@@ -30,14 +30,14 @@ describe('the reference model', () => {
     figure('model', { steps: Step.taken - before, seed: SEED });
   }
 
-  it('agrees after every step, and no window is overspent', { timeout: TIMEOUT_MS }, async () => {
+  it('agrees after every step, and no window is overspent', async () => {
     await agree(STEPS, (model) => {
       for (const [kind, limit] of Object.entries(POLICIES[0]!.limits))
         expect(model.worstOf(kind as keyof ModelPolicy['limits']), kind).toBeLessThanOrEqual(limit);
     });
   });
 
-  it('agrees after every step when an owner changes the limits', { timeout: TIMEOUT_MS }, async () => {
+  it('agrees after every step when an owner changes the limits', async () => {
     await agree(STEPS_OF_OWNERS, () => undefined);
   });
 });

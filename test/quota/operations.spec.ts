@@ -15,7 +15,7 @@ const SETTINGS = {
   QUOTAS: JSON.stringify({ tokens: FULL, images: FULL, pages: FULL }),
 };
 
-describe('operations', () => {
+describe('operations', { timeout: TIMEOUT_MS }, () => {
   let world: World;
   let monitor: Redis;
   beforeAll(async () => {

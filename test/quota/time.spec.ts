@@ -10,7 +10,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const NOON = Date.UTC(2031, 4, 10, 12);
 
-describe('time', () => {
+describe('time', { timeout: TIMEOUT_MS }, () => {
   let world: World;
   beforeAll(async () => {
     world = await World.start({
@@ -99,7 +99,7 @@ describe('time', () => {
     }
   });
 
-  it('keeps fractions: 200 s of polling give what the pace gives', { timeout: TIMEOUT_MS }, async () => {
+  it('keeps fractions: 200 s of polling give what the pace gives', async () => {
     /** What is taken in 200 s by who takes all there is each `every` ms. */
     const poll = async (action: string, every: number): Promise<number> => {
       const projectId = newProject();
@@ -167,7 +167,7 @@ describe('time', () => {
     expect(await drain(projectId, 'slow')).toBe(10);
   });
 
-  it('is Redis time: application clocks ten minutes off change nothing', { timeout: TIMEOUT_MS }, async () => {
+  it('is Redis time: application clocks ten minutes off change nothing', async () => {
     const projectId = newProject();
     await world.stepRedis(NOON - world.now);
     using ahead = new Clock('realtime');
