@@ -49,6 +49,8 @@ export class Step implements AsyncCommand<QuotaModel, Real> {
     model.settle();
     const answers = await this.step(model, real);
     deepStrictEqual(answers?.product, answers?.model);
+    // The model is of what Redis decides.
+    if (answers?.product === 'quota_exceeded') await real.world.outliveRefusals();
     model.settle();
     const { windows, bucket } = await real.world.caller.quotas.get(real.projectId, 'tokens');
     const shown = {
