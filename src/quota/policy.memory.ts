@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Lru } from '../common/lru.js';
 import type { ProjectId } from '../common/project-id.js';
-import { monotonicMs } from '../common/time.js';
 import { type LimitField, LimitsRegistry, NONE } from './limits.registry.js';
 import { readPolicy, type Rules } from './policy.js';
 
@@ -18,14 +17,8 @@ export interface Known {
   readonly own: string;
   /** What holds, `undefined` when neither owner nor process has a policy. */
   readonly rules: Rules | undefined;
-  /** Whether the settings held it at most {@link RECHECK_MS} ago; else the next script compares. */
-  readonly fresh: boolean;
-}
-
-interface Entry {
-  own: string;
-  /** When the script that compared it last was sent, by the monotonic clock. */
-  at: number;
+  /** When the script that compared it last was sent, by the monotonic clock: {@link RECHECK_MS} later the next one compares. */
+  readonly at: number;
 }
 
 /**
@@ -34,23 +27,13 @@ interface Entry {
  */
 @Injectable()
 export class PolicyMemory {
-  readonly #projects = new Lru<ProjectId, Map<LimitField, Entry>>(PROJECTS);
+  readonly #projects = new Lru<ProjectId, Map<LimitField, Known>>(PROJECTS);
 
   constructor(private readonly declared: LimitsRegistry) {}
 
-  get(projectId: ProjectId, fields: readonly LimitField[], now = monotonicMs()): Known[] {
+  get(projectId: ProjectId, fields: readonly LimitField[]): Known[] {
     const entries = this.#projects.get(projectId);
-    return fields.map((field) => {
-      const entry = entries?.get(field);
-      const own = entry?.own ?? NONE;
-      const text = own === NONE ? this.declared.text(field) : own;
-      return {
-        field,
-        own,
-        rules: text === NONE ? undefined : readPolicy(text),
-        fresh: entry !== undefined && now - entry.at < RECHECK_MS,
-      };
-    });
+    return fields.map((field) => entries?.get(field) ?? this.#known(field, NONE, -Infinity));
   }
 
   /**
@@ -59,17 +42,18 @@ export class PolicyMemory {
    */
   learn(projectId: ProjectId, field: LimitField, own: string, at: number): void {
     let entries = this.#projects.get(projectId);
-    if (!entries || entries.size >= FIELDS) this.#projects.set(projectId, (entries = new Map<LimitField, Entry>()));
+    if (!entries || entries.size >= FIELDS) this.#projects.set(projectId, (entries = new Map<LimitField, Known>()));
     const entry = entries.get(field);
-    if (!entry) entries.set(field, { own, at });
-    else if (entry.at <= at) {
-      entry.own = own;
-      entry.at = at;
-    }
+    if (!entry || entry.at <= at) entries.set(field, this.#known(field, own, at));
   }
 
   /** Has everything of the project compared again. */
   forget(projectId: ProjectId): void {
     this.#projects.delete(projectId);
+  }
+
+  #known(field: LimitField, own: string, at: number): Known {
+    const text = own === NONE ? this.declared.text(field) : own;
+    return { field, own, rules: text === NONE ? undefined : readPolicy(text), at };
   }
 }

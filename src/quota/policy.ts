@@ -62,6 +62,8 @@ export interface Rules {
   readonly limits: Readonly<Partial<Record<WindowKind, number>>>;
   /** Of an action one or more, of a resource one at most. */
   readonly buckets: readonly RateBucket[];
+  /** Those of them that the project has, whoever its users are. */
+  readonly shared: readonly RateBucket[];
   /** What one of each kind weighs, in thousandths. */
   readonly kinds: ReadonlyMap<string, number>;
   /** Of a resource: it only counts. */
@@ -126,6 +128,7 @@ export function readPolicy(text: string): Rules {
   const rules: Rules = {
     limits,
     buckets,
+    shared: buckets.filter(({ perUser }) => !perUser),
     kinds,
     dry,
     ...(onFailure ? { onFailure } : {}),

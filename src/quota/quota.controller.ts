@@ -94,7 +94,7 @@ export class QuotaController {
   @ApiProblems('not_found', 'conflict', 'quota_exceeded', 'storage_full')
   async consume(
     @Param('resource', NamePipe) resource: string,
-    @Body() { amount, kinds }: ConsumeQuotaDto,
+    @Body() { amount = 0, kinds }: ConsumeQuotaDto,
     @Headers('idempotency-key') idempotencyKey: string | undefined,
   ): Promise<QuotaDto> {
     const item = { resource, amount, ...(kinds ? { kinds } : {}) };

@@ -238,7 +238,7 @@ export function kindsText(counts: Readonly<Record<string, number>>, weights: Rea
 /** The buckets of an action that a call of this user takes from. */
 function applying({ rules }: Known, user: string | undefined): readonly RateBucket[] {
   if (!rules) return [];
-  return user === undefined ? rules.buckets.filter(({ perUser }) => !perUser) : rules.buckets;
+  return user === undefined ? rules.shared : rules.buckets;
 }
 
 function lacking(items: readonly (RateItem | QuotaItem)[], known: readonly Known[]): 'policy' | 'kind' | undefined {

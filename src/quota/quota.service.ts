@@ -173,7 +173,7 @@ export class QuotaService implements OnModuleInit {
   }
 
   /** As {@link consumeRate}, but a refusal is a verdict. */
-  async chargeRate(projectId: ProjectId, action: string, cost: number, options: ChargeOptions = {}): Promise<Verdict> {
+  chargeRate(projectId: ProjectId, action: string, cost: number, options: ChargeOptions = {}): Promise<Verdict> {
     return this.charge(projectId, [{ action, cost }], options, 'quota.consume-rate');
   }
 

@@ -43,7 +43,7 @@ export class ReservationController {
   async extend(
     @Param('resource', NamePipe) resource: string,
     @Param('id', NamePipe) id: string,
-    @Body() { used, kinds }: ReportUseDto,
+    @Body() { used = 0, kinds }: ReportUseDto,
   ): Promise<GoOnDto> {
     const { goOn, remaining } = await this.reservations.extend(this.context.projectId, resource, id, {
       amount: used,
@@ -66,7 +66,7 @@ export class ReservationController {
   async commit(
     @Param('resource', NamePipe) resource: string,
     @Param('id', NamePipe) id: string,
-    @Body() { amount, kinds }: CommitDto,
+    @Body() { amount = 0, kinds }: CommitDto,
     @Headers('idempotency-key') idempotencyKey: string | undefined,
   ): Promise<SettledDto> {
     const { projectId } = this.context;

@@ -62,9 +62,12 @@ export function defineScript<const K extends readonly string[], const A extends 
 
 /** Flattens named values into the positions that the script counts. */
 export function positions(names: readonly string[], values: Readonly<Record<string, unknown>>): ScriptArg[] {
-  return names.flatMap((name) =>
-    name.endsWith('...') ? (values[name.slice(0, -3)] as ScriptArg[]) : [values[name] as ScriptArg],
-  );
+  const flat: ScriptArg[] = [];
+  for (const name of names) {
+    if (name.endsWith('...')) flat.push(...(values[name.slice(0, -3)] as ScriptArg[]));
+    else flat.push(values[name] as ScriptArg);
+  }
+  return flat;
 }
 
 // `-- @include "name"` is replaced by src/redis/lua/name.lua, `"./name"` by include/name.lua beside the script; once.

@@ -1,7 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { Transform } from 'class-transformer';
-import { IsOptional, ValidateBy } from 'class-validator';
+import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 import { isName } from '../../common/names.js';
 
 const MOST = 1_000_000_000_000;
@@ -28,12 +27,10 @@ export function IsKinds(): PropertyDecorator {
   );
 }
 
-/** An amount that may be left out, as 0, where `kinds` tell what was used. */
+/** An amount that may be left out where `kinds` tell what was used; nowhere else. */
 export function OrKinds(): PropertyDecorator {
   return applyDecorators(
     ApiPropertyOptional(),
-    Transform(({ value, obj }: { value: unknown; obj: { kinds?: unknown } }) =>
-      value === undefined && obj.kinds !== undefined ? 0 : value,
-    ),
+    ValidateIf(({ kinds }: { kinds?: unknown }, value: unknown) => value !== undefined || kinds === undefined),
   );
 }

@@ -23,7 +23,7 @@ export class ConsumeQuotaDto {
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
-  amount!: number;
+  amount?: number;
 
   /** Counts by kind, beside `amount`: the sum, weighed as the policy says and rounded up, is charged, and each is counted. */
   @IsKinds()

@@ -41,7 +41,7 @@ export class ReportUseDto {
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
-  used!: number;
+  used?: number;
 
   /** Used so far by kind, beside `used`: weighed as the policy of the resource says. */
   @IsKinds()
@@ -63,7 +63,7 @@ export class CommitDto {
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
-  amount!: number;
+  amount?: number;
 
   /** Counts by kind, beside `amount`: weighed as the policy of the resource says, and counted each for itself. */
   @IsKinds()

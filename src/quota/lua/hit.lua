@@ -1,6 +1,7 @@
 #!lua
 -- Takes from the token buckets of several rate limits at once: from all of them or from none. What every request of the
--- API passes through, so it does nothing else, and takes the policies from its caller.
+-- API passes through: it does nothing else, takes the policies from its caller, and does what include/bucket.lua does in
+-- place, because on this path each function costs a tenth of the script.
 -- Guarantee: a refusal takes nothing; a dry rule refuses nothing, and is not taken from where it would have.
 --
 -- KEYS[1] settings     proj:<p>:config:limits  HASH rate:<action> -> policy
@@ -9,37 +10,63 @@
 -- ARGV[2] peek         1: only looks
 -- ARGV[3] checks       number of policies to compare with the settings
 -- ARGV[4..] rules...   `checks` times field and policy; then for each bucket limit, window in s, cost, dry (1 or 0)
--- Returns {1 fits | 0 refused, for each bucket 5 figures (see report_bucket)...}, {4, policy...} when another policy holds,
--- {5} when a bucket has moved, LATE, WRONGTYPE.
+-- Returns {1 fits | 0 refused, for each bucket limit, window, remaining, ms until full, ms until the cost fits...},
+-- {4, policy...} when another policy holds, {5} when a bucket has moved, LATE, WRONGTYPE.
 -- Cost: O(buckets); a command and 2 for each bucket, one more with checks.
--- @include "prelude"
--- @include "./bucket"
 -- @include "./policies"
-local now = redis_us()
-if late(now / 1000) then return LATE end
+local call = redis.call
+local time = call('TIME')
+local now = time[1] * 1000000 + time[2]
+if now > ARGV[1] * 1000 then return { err = 'LATE the call came after its deadline' } end
 local checks = tonumber(ARGV[3])
-local other = changed(KEYS[1], 4, checks)
+local other = checks > 0 and changed(KEYS[1], 4, checks)
 if other then return other end
 
-local first, rules, fits = 2 * checks, {}, true
-for i = 1, #KEYS - 1 do
-  local a = first + 4 * i
-  local limit, window, cost = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local value = redis.call('GET', KEYS[i + 1])
-  if value == MOVED then return { 5 } end
-  local used, expires, stepped = drain(value, limit, window, now)
-  local retry = bucket_retry(used, limit, window, cost)
-  if retry > 0 and ARGV[a + 3] == '0' then fits = false end
-  rules[i] = { limit, window, cost, used, retry, expires, stepped }
+local n, first, fits = #KEYS - 1, 2 * checks, true
+local levels, kept, reply, stepped = {}, {}, { 1 }, nil
+for i = 1, n do
+  local a, r = first + 4 * i, 5 * i
+  local limit, window, cost = ARGV[a] + 0, ARGV[a + 1] * 1000, ARGV[a + 2] + 0
+  local value = call('GET', KEYS[i + 1])
+  local level, retry = 0, 0
+  if value then
+    if value == 'moved' then return { 5 } end
+    if #value ~= 24 then return { err = 'WRONGTYPE a key holds a value of another kind' } end
+    local at
+    level, at, kept[i] = struct.unpack('<ddd', value)
+    if now < at then
+      stepped = stepped or {}
+      stepped[i] = true
+    else
+      level = level - (now - at) * limit / (window * 1000)
+      if level < 0 then level = 0 end
+    end
+  end
+  if cost > limit - level and cost > 0 then
+    retry = cost > limit and 86400000 or math.floor((level + cost - limit) * window / limit) + 1
+    if ARGV[a + 3] == '0' then fits = false end
+  end
+  levels[i] = level
+  reply[r - 3], reply[r - 2], reply[r - 1], reply[r], reply[r + 1] = limit, window / 1000, 0, 0, retry
 end
 
-local reply, take = { fits and 1 or 0 }, fits and ARGV[2] == '0'
-for i = 1, #KEYS - 1 do
-  local limit, window, cost, used, retry, expires, stepped = unpack(rules[i], 1, 7)
-  local takes = take and retry == 0
-  if takes then used = used + cost end
+local take = fits and ARGV[2] == '0'
+if not fits then reply[1] = 0 end
+for i = 1, n do
+  local a, r = first + 4 * i, 5 * i
+  local takes, limit, level = take and reply[r + 1] == 0, reply[r - 3], levels[i]
+  if takes then level = level + ARGV[a + 2] end
+  local left, full = limit - level, level * ARGV[a + 1] * 1000 / limit
+  reply[r - 1], reply[r] = left > 0 and left or 0, math.ceil(full)
   -- A refusal writes only where the clock stepped back: or it would last until the clock has caught up.
-  if takes or stepped then save_bucket(KEYS[i + 1], used, limit, window, now, expires) end
-  report_bucket(reply, used, limit, window, retry)
+  if takes or stepped and stepped[i] then
+    local expires, ends = kept[i], now / 1000 + math.min(full, 1e12) + 1000
+    if expires and expires >= ends then
+      call('SET', KEYS[i + 1], struct.pack('<ddd', level, now, expires), 'KEEPTTL')
+    else
+      expires = math.ceil(ends + math.min(ARGV[a + 1] * 1000, 60000))
+      call('SET', KEYS[i + 1], struct.pack('<ddd', level, now, expires), 'PXAT', expires)
+    end
+  end
 end
 return reply
