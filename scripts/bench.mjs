@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensurePackages } from './lib/prepare.mjs';
 import { startRedis } from './lib/redis-server.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -20,8 +21,7 @@ if (unknown) {
 
 /** @type {(command: string, args: string[], cwd?: string) => unknown} */
 const run = (command, args, cwd = root) => execFileSync(command, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
-if (!existsSync('bench/node_modules/.package-lock.json'))
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], join(root, 'bench'));
+ensurePackages(join(root, 'bench'), 'what is measured against');
 run('npm', ['run', 'build', '--silent']);
 run(process.execPath, ['bench/node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json']);
 

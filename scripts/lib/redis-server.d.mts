@@ -17,6 +17,8 @@ export interface RedisServerOptions {
   passwords: { admin: string; app: string };
   /** Settings that win over the configuration file, such as `['--maxmemory', '4mb']`. */
   extraArgs?: string[];
+  /** Environment of the server beside this process's own. */
+  env?: Record<string, string>;
   /** Shuts down a server that an earlier, killed start left on `port` in the same `dir`. A stranger's is never touched. */
   replace?: boolean;
 }

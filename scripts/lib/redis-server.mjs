@@ -128,7 +128,7 @@ class RedisServer {
   }
 
   #spawn() {
-    const { role, dir, extraArgs = [] } = this.#options;
+    const { role, dir, extraArgs = [], env = {} } = this.#options;
     rmSync(join(dir, 'redis.log'), { force: true });
     const settings = {
       port: String(this.port),
@@ -145,7 +145,7 @@ class RedisServer {
         ...extraArgs,
       ],
       // A session of its own: Ctrl-C in the terminal must reach it through stop() alone, in its turn.
-      { detached: true, stdio: 'ignore' },
+      { detached: true, stdio: 'ignore', env: { ...process.env, ...env } },
     );
     dieTogether(child);
     child.unref();

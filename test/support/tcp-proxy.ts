@@ -2,8 +2,8 @@ import net from 'node:net';
 
 /** A link to a server that can go dumb: while `swallow` is on, bytes of both directions vanish and nothing is closed. */
 export class TcpProxy implements AsyncDisposable {
-  /** A half-open link: connections stay up, also new ones, but carry nothing. */
-  swallow = false;
+  /** A half-open link: connections stay up, also new ones, but carry nothing; or only `answers` of the server are lost. */
+  swallow: boolean | 'answers' = false;
   /** Connections made through the proxy so far. */
   accepted = 0;
   readonly #server: net.Server;
@@ -28,8 +28,13 @@ export class TcpProxy implements AsyncDisposable {
     return url.replace(`:${this.target}`, `:${this.port}`);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends all connections that there are. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -42,7 +47,8 @@ export class TcpProxy implements AsyncDisposable {
     ] as const) {
       this.#sockets.add(from);
       from.on('data', (bytes) => {
-        if (!this.swallow) to.write(bytes);
+        const lost = this.swallow === 'answers' ? from === server : this.swallow;
+        if (!lost) to.write(bytes);
       });
       from.on('error', () => undefined);
       from.on('close', () => {

@@ -1,0 +1,43 @@
+import { type Arbitrary, assert, asyncModelRun, asyncProperty, commands } from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newProject } from '../support/projects.js';
+import { type ModelPolicy, QuotaModel } from './model.js';
+import { POLICIES, Step, STEPS, STEPS_OF_OWNERS } from './model-steps.js';
+import { figure, scaled, SEED, TIMEOUT_MS } from './scale.js';
+import { World } from './world.js';
+
+// An hour, a day and a month end while the steps are taken.
+const START = Date.UTC(2031, 0, 31, 22, 30);
+
+describe('the reference model', { timeout: TIMEOUT_MS }, () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await World.start({ at: START, env: { QUOTAS: JSON.stringify({ tokens: POLICIES[0] }) } });
+  }, TIMEOUT_MS);
+  afterAll(() => world[Symbol.asyncDispose]());
+
+  /** @param check looks at the model after each run. */
+  async function agree(steps: Arbitrary<Step>[], check: (model: QuotaModel) => void): Promise<void> {
+    const before = Step.taken;
+    const property = asyncProperty(commands(steps, { maxCommands: scaled(60, 150), size: 'max' }), async (run) => {
+      await world.stepRedis(START - world.now);
+      await world.admin.flushdb();
+      const model = new QuotaModel(START, POLICIES[0]!);
+      await asyncModelRun(() => ({ model, real: { world, projectId: newProject(), ids: [] } }), run);
+      check(model);
+    });
+    await assert(property, { numRuns: scaled(50, 2000), seed: SEED });
+    figure('model', { steps: Step.taken - before, seed: SEED });
+  }
+
+  it('agrees after every step, and no window is overspent', async () => {
+    await agree(STEPS, (model) => {
+      for (const [kind, limit] of Object.entries(POLICIES[0]!.limits))
+        expect(model.worstOf(kind as keyof ModelPolicy['limits']), kind).toBeLessThanOrEqual(limit);
+    });
+  });
+
+  it('agrees after every step when an owner changes the limits', async () => {
+    await agree(STEPS_OF_OWNERS, () => undefined);
+  });
+});

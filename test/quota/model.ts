@@ -1,0 +1,187 @@
+import { WINDOWS, type WindowKind, WINDOW_KINDS } from '../../src/quota/policy.js';
+
+/** What the model needs to know of a policy. */
+export interface ModelPolicy {
+  readonly limits: Partial<Record<WindowKind, number>>;
+  readonly bucket?: { readonly limit: number; readonly window_seconds: number };
+}
+
+export type OnExpiry = 'charge_reported' | 'charge' | 'refund';
+
+interface Cell {
+  used: number;
+  held: number;
+}
+
+interface Hold {
+  readonly cells: Record<WindowKind, Cell>;
+  readonly onExpiry: OnExpiry;
+  readonly ttlMs: number;
+  readonly madeAt: number;
+  state: 'open' | 'expired' | 'released' | 'committed';
+  expiresAt: number;
+  amount: number;
+  /** How much of it the limits had room for. */
+  covered: number;
+  reported: number;
+  charged: number;
+  overrun: number;
+}
+
+const LONGEST_HOLD_MS = 86_400_000;
+const REPLAY_MS = 600_000;
+
+/** What one resource of one project must do, without a thought of Redis: the promises of the README, one after the other. */
+export class QuotaModel {
+  readonly holds: Hold[] = [];
+  readonly #cells = new Map<string, Cell>();
+  readonly #replays = new Map<string, { body: string; until: number; value: unknown }>();
+  #level = 0;
+
+  constructor(
+    public now: number,
+    private policy: ModelPolicy,
+  ) {}
+
+  /** What every rule leaves, in whole tokens; undefined without any rule. */
+  get room(): number | undefined {
+    return this.#room(this.#cellsAt(this.now));
+  }
+
+  advance(ms: number): void {
+    const { bucket } = this.policy;
+    if (bucket) this.#level = Math.max(0, this.#level - (ms * bucket.limit) / (bucket.window_seconds * 1000));
+    this.now += ms;
+  }
+
+  /** Holds that are due end as they say. Every call does this first. */
+  settle(): void {
+    for (const hold of this.holds) {
+      if (hold.state !== 'open' || hold.expiresAt > this.now) continue;
+      this.#close(hold, 'expired', { charge: hold.amount, charge_reported: hold.reported, refund: 0 }[hold.onExpiry]);
+    }
+  }
+
+  put(policy: ModelPolicy): void {
+    if (!policy.bucket) this.#level = 0;
+    this.policy = policy;
+  }
+
+  /** @returns whether it is charged. */
+  consume(amount: number): boolean {
+    if (!this.#fits(amount)) return false;
+    this.#post(this.#cellsAt(this.now), amount, 0, amount);
+    return true;
+  }
+
+  reserve(amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
+    if (!this.#fits(amount)) return false;
+    const [cells, ttlMs] = [this.#cellsAt(this.now), ttlSeconds * 1000];
+    this.#post(cells, 0, amount, amount);
+    const times = { madeAt: this.now, ttlMs, expiresAt: this.now + ttlMs };
+    const none = { reported: 0, charged: 0, overrun: 0 };
+    this.holds.push({ ...times, ...none, cells, onExpiry, state: 'open', amount, covered: amount });
+    return true;
+  }
+
+  extend(hold: Hold, used: number): { goOn: boolean; remaining: number | undefined } {
+    if (hold.state !== 'open') return { goOn: false, remaining: 0 };
+    hold.reported = Math.max(hold.reported, used);
+    const grown = Math.max(0, hold.reported - hold.amount);
+    const room = this.#room(hold.cells);
+    this.#post(hold.cells, 0, grown, grown);
+    hold.amount += grown;
+    hold.covered += Math.min(grown, room ?? grown);
+    hold.expiresAt = Math.min(this.now + hold.ttlMs, hold.madeAt + LONGEST_HOLD_MS);
+    if (room === undefined) return { goOn: true, remaining: undefined };
+    const remaining = hold.amount - hold.reported + Math.max(0, room - grown);
+    return { goOn: remaining > 0, remaining };
+  }
+
+  /** @returns undefined when another amount was committed before. */
+  commit(hold: Hold, amount: number): { charged: number; overrun: number } | undefined {
+    if (hold.state !== 'committed') this.#close(hold, 'committed', amount);
+    else if (hold.charged !== amount) return undefined;
+    return { charged: hold.charged, overrun: hold.overrun };
+  }
+
+  release(hold: Hold): void {
+    if (hold.state === 'open' || hold.state === 'expired') this.#close(hold, 'released', 0);
+  }
+
+  /** The first accepted answer to a key, `conflict` when it came with another body, undefined when there is none. */
+  replay(key: string, body: string): { value: unknown } | 'conflict' | undefined {
+    const known = this.#replays.get(key);
+    if (!known || known.until < this.now) return undefined;
+    return known.body === body ? { value: known.value } : 'conflict';
+  }
+
+  remember(key: string, body: string, value: unknown): void {
+    this.#replays.set(key, { body, until: this.now + REPLAY_MS, value });
+  }
+
+  /** What a reading shows. */
+  view(): { windows: { kind: WindowKind; limit: number; used: number; held: number }[]; remaining?: number } {
+    const cells = this.#cellsAt(this.now);
+    const windows = WINDOW_KINDS.flatMap((kind) => {
+      const limit = this.policy.limits[kind];
+      return limit === undefined ? [] : [{ kind, limit, ...cells[kind] }];
+    });
+    const { bucket } = this.policy;
+    return { windows, ...(bucket ? { remaining: Math.max(0, Math.floor(bucket.limit - this.#level)) } : {}) };
+  }
+
+  /** Charged and held in each window, without what was used beyond every hold: what may never exceed a limit. */
+  worstOf(kind: WindowKind): number {
+    const covered = new Map<Cell, number>();
+    for (const [name, cell] of this.#cells) if (name.startsWith(kind)) covered.set(cell, cell.used + cell.held);
+    for (const { cells, state, amount, covered: room, overrun } of this.holds) {
+      const cell = cells[kind];
+      covered.set(cell, covered.get(cell)! - (state === 'open' ? amount - room : overrun));
+    }
+    return Math.max(0, ...covered.values());
+  }
+
+  #close(hold: Hold, state: Hold['state'], charge: number): void {
+    const before = hold.state === 'open' ? { held: hold.amount, charged: 0 } : { held: 0, charged: hold.charged };
+    this.#post(hold.cells, charge - before.charged, -before.held, charge - before.charged - before.held);
+    hold.state = state;
+    hold.charged = charge;
+    hold.overrun = Math.max(0, charge - hold.covered);
+    hold.covered = Math.min(hold.covered, charge);
+  }
+
+  #fits(amount: number): boolean {
+    const { room } = this;
+    return room === undefined || amount <= room;
+  }
+
+  #room(cells: Record<WindowKind, Cell>): number | undefined {
+    const { limits, bucket } = this.policy;
+    const rooms = WINDOW_KINDS.flatMap((kind) => {
+      const limit = limits[kind];
+      return limit === undefined ? [] : [limit - cells[kind].used - cells[kind].held];
+    });
+    if (bucket) rooms.push(Math.floor(bucket.limit - this.#level));
+    return rooms.length === 0 ? undefined : Math.max(0, Math.min(...rooms));
+  }
+
+  #post(cells: Record<WindowKind, Cell>, used: number, held: number, level: number): void {
+    for (const kind of WINDOW_KINDS) {
+      cells[kind].used += used;
+      cells[kind].held += held;
+    }
+    // A bucket gets back at most what it still counts as consumed.
+    if (this.policy.bucket) this.#level = Math.max(0, this.#level + level);
+  }
+
+  #cellsAt(at: number): Record<WindowKind, Cell> {
+    const cell = (kind: WindowKind): Cell => {
+      const name = `${kind} ${WINDOWS[kind].starts(at, at + 1)[0]!}`;
+      const cells = this.#cells;
+      if (!cells.has(name)) cells.set(name, { used: 0, held: 0 });
+      return cells.get(name)!;
+    };
+    return { minute: cell('minute'), hour: cell('hour'), day: cell('day'), month: cell('month') };
+  }
+}
