@@ -71,7 +71,7 @@ export class RefusalMemory {
     if (sent < memory.since || new Set(keys).size < keys.length) return;
     const now = monotonicMs();
     items.forEach(({ item, state }, i) => {
-      if (state.windows.some(({ held }) => held > 0) || ('kinds' in item && item.kinds)) return;
+      if (mayBeReleased(item, state) || ('kinds' in item && item.kinds)) return;
       const cost = retryOf(state) > 0 ? costOf(item) : Infinity;
       const before = memory.seen.get(keys[i]!);
       if (before && now < before.until && before.cost <= cost) return;
@@ -80,7 +80,7 @@ export class RefusalMemory {
     });
   }
 
-  /** A limit of the project was changed here. */
+  /** A limit of the project was changed here, or a hold ended: what was refused may pass now. */
   forget(projectId: ProjectId): void {
     this.#projects.set(projectId, { since: monotonicMs(), seen: new Map() });
   }
@@ -93,6 +93,11 @@ export class RefusalMemory {
     }
     return memory;
   }
+}
+
+// A bucket does not tell of holds, windows do.
+function mayBeReleased(item: RateItem | QuotaItem, { windows }: RulesState): boolean {
+  return 'resource' in item && (windows.length === 0 || windows.some(({ held }) => held > 0));
 }
 
 /** How long an item is refused by its rules that are not dry, in ms; 0 when they do not refuse it. */

@@ -116,6 +116,7 @@ export class ReservationService {
     const use = useOf(amount);
     const replay = this.keys.replay(projectId, op, idempotencyKey, { resource, id, ...use });
     const result = await this.scripts.settle(projectId, resource, id, 'committed', use, replay);
+    this.refusals.forget(projectId);
     if (!result) throw noHold(op);
     if (result === 'differs')
       throw new AppError('conflict', op, 'The reservation was committed before, with another amount.');
@@ -125,8 +126,9 @@ export class ReservationService {
   /** Gives the hold back, also after it expired, for a day; without effect after a commit. @throws AppError `not_found` */
   async release(projectId: ProjectId, resource: string, id: string): Promise<void> {
     const none = this.keys.replay(projectId, 'quota.release', undefined, undefined);
-    if (!(await this.scripts.settle(projectId, resource, id, 'released', { amount: 0 }, none)))
-      throw noHold('quota.release');
+    const released = await this.scripts.settle(projectId, resource, id, 'released', { amount: 0 }, none);
+    this.refusals.forget(projectId);
+    if (!released) throw noHold('quota.release');
   }
 
   /**

@@ -54,7 +54,7 @@ for i = 1, #KEYS - 2 do
   end
   items[i] = item
 end
-if not fits and more then return { 2 } end
+if more then return { 2 } end
 
 local reply, take = { fits and 1 or 0 }, fits and ARGV[3] == '0'
 for i = 1, #items do

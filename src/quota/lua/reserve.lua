@@ -36,10 +36,9 @@ if replayed then return replayed end
 
 local base, id, amount, rules = KEYS[3], ARGV[3], tonumber(ARGV[4]), read_rules(ARGV[7])
 if not is_type(KEYS[4], 'hash') then return WRONGTYPE end
-local more = settle_due(base, rules, now)
+if settle_due(base, rules, now) then return { 2 } end
 local ledger = open_ledger(base, rules, math.floor(now / 1000000), now)
 if not ledger_fits(ledger, amount) then
-  if more then return { 2 } end
   mend_bucket(ledger, now)
   return { 0, report_ledger(ledger, amount, now) }
 end
