@@ -12,6 +12,7 @@ import {
   readOperations,
 } from '../../../src/progress/progress.scripts.js';
 import { ProgressService } from '../../../src/progress/progress.service.js';
+import { admitStream, renewStreams } from '../../../src/progress/stream/stream-places.js';
 import { exchangeTicket } from '../../../src/progress/ticket/stream-tickets.js';
 import { KeyBuilder } from '../../../src/redis/key-builder.js';
 import type { TestApp } from '../../support/app.js';
@@ -130,6 +131,18 @@ export const examples: ScriptExample[] = [
       await app.state.set(ticket, '{}', 'EX', 30);
       return { keys: { ticket, cookie: keys.cookie(projectId, 'cookie') }, args: { ttl_ms: 5000 } };
     },
+  }),
+  example(admitStream, {
+    prepare: async (app, projectId) => ({
+      keys: { streams: app.get(ProgressKeys).streams(projectId) },
+      args: { stream: 'mine', max: 10, ttl_ms: 5000 },
+    }),
+  }),
+  example(renewStreams, {
+    prepare: async (app, projectId) => ({
+      keys: { streams: app.get(ProgressKeys).streams(projectId) },
+      args: { max: 10, ttl_ms: 5000, mine: ['mine', 'mine-too'] },
+    }),
   }),
   example(purgeProgress, {
     channels: ['seq_channel'],
