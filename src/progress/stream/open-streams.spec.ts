@@ -61,7 +61,7 @@ describe('the places for streams of a project', () => {
       using late = await open(one, viewer);
       return await stands(late);
     }, 'the place that ran out');
-    expect(await one.state.zrange(key, 0, -1)).toEqual(expect.arrayContaining(['a', 'b']));
+    expect(await one.state.zrange(key, '0', '-1')).toEqual(expect.arrayContaining(['a', 'b']));
   });
 
   it('are renewed while there is room, and lost to others by an instance that was frozen for too long', async () => {

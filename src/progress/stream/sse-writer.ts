@@ -11,7 +11,7 @@ const HEADERS = {
 } as const;
 
 /** Bytes that wait for a slow reader before it gets nothing more until it has taken them. */
-const FULL_BYTES = 256 * 1024;
+const FULL_BYTES = 128 * 1024;
 /** A reader that takes nothing for so long is gone, or as good as gone; it loses nothing, because it has its cursor. */
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
