@@ -52,7 +52,7 @@ export class ProgressKeys {
       : this.keys.key(projectId, 'progress', 'op', operationId, 'text');
   }
 
-  /** Lease of the instance that takes in what others publish. HASH `token`, `ordinal`; TTL 5 s. */
+  /** Lease of the instance that takes in what others publish. HASH, see claim-ingest.lua; TTL 65 s, the lease in it 5 s. */
   ingest(projectId: ProjectId): string {
     return this.keys.key(projectId, 'progress', 'ingest');
   }

@@ -106,7 +106,8 @@ export class ProjectFeed {
 
   #take(message: string): void {
     const event = ProgressEvent.fromMessage(message);
-    // Not an event: the log was purged.
+    // The other messages are the ingesters' own.
+    if (!event && message !== 'purged') return;
     if (!event && !this.#continuity.live) return this.#continuity.break();
     const verdict = event ? this.#continuity.judge(event) : 'gap';
     if (event && verdict === 'next') this.#deliver(event);

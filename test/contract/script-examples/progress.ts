@@ -75,8 +75,8 @@ export const examples: ScriptExample[] = [
     channels: ['seq_channel'],
     prepare: async (app, projectId) => {
       const keys = some(keysOf(app, projectId), ...STREAM, 'ingest');
-      await app.state.hset(keys.ingest, { token: 'holder', ordinal: 0 });
-      return { keys, args: { ...(await nextEvent(app, projectId)), token: 'holder', ordinal: 1 } };
+      await app.state.hset(keys.ingest, { token: 'holder' });
+      return { keys, args: { ...(await nextEvent(app, projectId)), token: 'holder', mark: 1, index: 1 } };
     },
   }),
   example(loseOperation, {
@@ -119,9 +119,10 @@ export const examples: ScriptExample[] = [
     }),
   }),
   example(claimIngest, {
+    channels: ['seq_channel'],
     prepare: async (app, projectId) => ({
-      keys: some(keysOf(app, projectId), 'ingest'),
-      args: { token: 'holder', what: 'take', ttl_ms: 5000 },
+      keys: some(keysOf(app, projectId), 'ingest', 'seq_channel'),
+      args: { token: 'holder', what: 'hold', ttl_ms: 5000 },
     }),
   }),
   example(exchangeTicket, {
