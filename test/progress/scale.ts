@@ -14,3 +14,10 @@ export function random(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Shows what a full run measured. */
+export function figure(what: string, figures: Record<string, unknown>): void {
+  if (!FULL) return;
+  const text = Object.entries(figures).map(([name, value]) => `${name} ${String(value)}`);
+  process.stdout.write(`FIGURE ${what}: ${text.join(', ')}\n`);
+}

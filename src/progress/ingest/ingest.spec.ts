@@ -146,25 +146,29 @@ describe('messages that other programs publish, when the instance that takes the
     expect(numbers(client)).toEqual(sent);
   });
 
-  it('is killed: another one goes on when the lease has run out, with everything since', async () => {
-    const one = await start();
-    const viewer = await one.caller('viewer');
-    const killed = new MainProcess({ REDIS_URL: inject('redis').stateUrl, AUTH_JWT_SECRET: JWT_SECRET });
-    cleanups.push(() => killed[Symbol.asyncDispose]());
-    await open(await killed.url(), viewer);
-    const holder = (await leaseOf(one, viewer))['token'];
-    const client = await open(one.url, viewer);
-    await aMark(one, viewer);
-    const messages = flow(one, viewer);
-    await until(() => messages.sent() > 200);
-    killed.signal('SIGKILL');
-    await killed.exited;
-    await until(() => messages.sent() > 400);
-    const sent = await messages.stop();
-    await until(() => client.events.length >= sent.length, 'every message', 15_000);
-    expect(numbers(client)).toEqual(sent);
-    expect((await leaseOf(one, viewer))['token']).not.toBe(holder);
-  });
+  it(
+    'is killed: another one goes on when the lease has run out, with everything since',
+    { timeout: 60_000 },
+    async () => {
+      const one = await start();
+      const viewer = await one.caller('viewer');
+      const killed = new MainProcess({ REDIS_URL: inject('redis').stateUrl, AUTH_JWT_SECRET: JWT_SECRET });
+      cleanups.push(() => killed[Symbol.asyncDispose]());
+      await open(await killed.url(), viewer);
+      const holder = (await leaseOf(one, viewer))['token'];
+      const client = await open(one.url, viewer);
+      await aMark(one, viewer);
+      const messages = flow(one, viewer);
+      await until(() => messages.sent() > 200);
+      killed.signal('SIGKILL');
+      await killed.exited;
+      await until(() => messages.sent() > 400);
+      const sent = await messages.stop();
+      await until(() => client.events.length >= sent.length, 'every message', 15_000);
+      expect(numbers(client)).toEqual(sent);
+      expect((await leaseOf(one, viewer))['token']).not.toBe(holder);
+    },
+  );
 
   it('loses its subscriber connection: one that still hears goes on, with everything', async () => {
     const [one, two] = [await start(), await start()];

@@ -48,13 +48,19 @@ describe('event streams in trouble', () => {
   }
 
   /** Publishes until Redis has it, under a key that makes the repetition safe, as a careful producer does. */
-  async function insist(app: TestApp, caller: Caller, type: string, data: object): Promise<void> {
+  async function insist(
+    app: TestApp,
+    caller: Caller,
+    type: string,
+    data: object,
+    operation_id?: string,
+  ): Promise<void> {
     const idempotencyKey = randomUUID();
     await until(
       () =>
         app
           .get(ProgressService)
-          .publish(caller.projectId as ProjectId, { type, data }, { idempotencyKey })
+          .publish(caller.projectId as ProjectId, { type, data, operation_id }, { idempotencyKey })
           .catch(() => undefined),
       'Redis to take the event',
     );
@@ -201,9 +207,7 @@ describe('event streams in trouble', () => {
     using fast = await open(app, viewer);
     await Promise.all([slow.receive(1), fast.receive(1)]);
     slow.pause();
-    const progress = app.get(ProgressService);
-    const say = (type: string, data: object) =>
-      progress.publish(viewer.projectId as ProjectId, { type, data, operation_id: 'a' });
+    const say = (type: string, data: object) => insist(app, viewer, type, data, 'a');
     // More than what sockets hold by themselves.
     const filler = 'x'.repeat(60_000);
     for (let i = 0; i < 120; i += 1) await say('filler', { i, filler });
