@@ -96,6 +96,7 @@ const SETTINGS: readonly Row[] = [
   integer('PROGRESS_RETENTION_BYTES', 8_388_608, 65_536, '65535'),
   integer('PROGRESS_RETENTION_SECONDS', 3600, 60, '59'),
   integer('PROGRESS_MAX_STREAMS', 2000, 1, '0'),
+  integer('PROGRESS_STREAM_MAX_SECONDS', 600, 2, '1', '86401'),
   integer('QUEUE_MAX_JOBS', 100_000, 1, '0'),
   integer('QUEUE_MAX_BYTES', 268_435_456, 1024, '1023'),
   integer('QUEUE_MAX_LEASED', 1000, 1, '0'),

@@ -128,6 +128,7 @@ export class Environment {
   @Transform(integer) @IsInt() @Min(65_536) PROGRESS_RETENTION_BYTES = 8_388_608;
   @Transform(integer) @IsInt() @Min(60) @Max(604_800) PROGRESS_RETENTION_SECONDS = 3600;
   @Transform(integer) @IsInt() @Min(1) PROGRESS_MAX_STREAMS = 2000;
+  @Transform(integer) @IsInt() @Min(2) @Max(86_400) PROGRESS_STREAM_MAX_SECONDS = 600;
   @Transform(integer) @IsInt() @Min(1) QUEUE_MAX_JOBS = 100_000;
   @Transform(integer) @IsInt() @Min(1024) QUEUE_MAX_BYTES = 268_435_456;
   @Transform(integer) @IsInt() @Min(1) QUEUE_MAX_LEASED = 1000;

@@ -15,6 +15,8 @@ export interface OperationState {
   message: string | null;
   started_at: string;
   updated_at: string;
+  /** When it will be over, if it goes on as it did. */
+  eta?: { earliest: string; latest: string };
   error?: string;
   text_length?: number;
   text_truncated?: boolean;
@@ -85,6 +87,24 @@ export function readUpdate(data: unknown): { update: OperationUpdate; errors: Fi
   };
 }
 
+const MIN_SAMPLES = 3;
+
+/**
+ * When a running operation will be over, from what its units of work have taken so far.
+ * @returns `undefined` when that is not known: no total, too few counts, or nothing counted for longer than a unit ever takes.
+ */
+function etaOf(number: (name: string) => number | null, nowMs: number): OperationState['eta'] {
+  const [done, total, countedAt] = [number('done'), number('total'), number('counted_at')];
+  const [pace, spread] = [number('pace'), number('spread')];
+  if (done === null || total === null || countedAt === null || pace === null || spread === null) return undefined;
+  if (done >= total || (number('samples') ?? 0) < MIN_SAMPLES) return undefined;
+  const slowest = pace + 2 * spread;
+  const latest = countedAt + (total - done) * slowest;
+  if (nowMs > latest || nowMs > countedAt + Math.max(4 * slowest, 1000)) return undefined;
+  const earliest = Math.max(nowMs, countedAt + (total - done) * Math.max(pace - 2 * spread, pace / 4));
+  return { earliest: rfc3339(Math.floor(earliest)), latest: rfc3339(Math.ceil(Math.max(latest, earliest))) };
+}
+
 /** What Redis stores about an operation. */
 export interface StoredOperation {
   readonly state: OperationState;
@@ -106,6 +126,7 @@ export function toState(operationId: string, fields: readonly string[], nowMs: n
   const lostAt = Number(stored.get('lost_at'));
   const status = (stored.get('status') ?? 'running') as OperationStatus;
   const lost = !isTerminal(status) && lostAt > 0 && lostAt <= nowMs;
+  const eta = lost || isTerminal(status) ? undefined : etaOf(number, nowMs);
   const error = lost ? 'lost' : stored.get('error');
   return {
     state: {
@@ -117,6 +138,7 @@ export function toState(operationId: string, fields: readonly string[], nowMs: n
       message: stored.get('message') ?? null,
       started_at: rfc3339(Number(stored.get('started_at'))),
       updated_at: rfc3339(Number(stored.get('updated_at'))),
+      ...(eta === undefined ? {} : { eta }),
       ...(error === undefined ? {} : { error }),
       ...(stored.has('text_length') ? { text_length: Number(stored.get('text_length')) } : {}),
       ...(stored.has('text_truncated') ? { text_truncated: true } : {}),

@@ -84,19 +84,25 @@ export class ProgressEvent {
     });
   }
 
+  /** An event that is in no log. */
+  static of(cursor: Cursor, type: string, data: unknown, operationId?: string): ProgressEvent {
+    const json = JSON.stringify({ type, data, operation_id: operationId, id: formatCursor(cursor) });
+    return new ProgressEvent({ cursor, json, operationId });
+  }
+
   /** What is true at `cursor`, for a client that has nothing to continue from. */
   static snapshot(cursor: Cursor, operations: readonly OperationState[]): ProgressEvent {
-    return own(cursor, '$snapshot', { operations });
+    return ProgressEvent.of(cursor, '$snapshot', { operations });
   }
 
   /** The client's cursor cannot be continued. Its own id cannot either: it is nothing without the snapshot that follows. */
   static reset(): ProgressEvent {
-    return own({ epoch: NO_EPOCH, seq: 0 }, '$reset', {});
+    return ProgressEvent.of({ epoch: NO_EPOCH, seq: 0 }, '$reset', {});
   }
 
   /** The operation that was asked for is over. */
   static end(cursor: Cursor, operationId: string): ProgressEvent {
-    return own(cursor, '$end', { operation_id: operationId }, operationId);
+    return ProgressEvent.of(cursor, '$end', { operation_id: operationId }, operationId);
   }
 }
 
@@ -105,11 +111,6 @@ export type LogEntry = [
   id: string,
   fields: [e: string, json: string, o: string, operation: string, x: string, ends: string],
 ];
-
-function own(cursor: Cursor, type: string, data: unknown, operationId?: string): ProgressEvent {
-  const json = JSON.stringify({ type, data, operation_id: operationId, id: formatCursor(cursor) });
-  return new ProgressEvent({ cursor, json, operationId });
-}
 
 function spaces(message: string): [number | undefined, number | undefined, number | undefined] {
   const first = message.indexOf(' ');

@@ -52,9 +52,14 @@ export class ProgressKeys {
       : this.keys.key(projectId, 'progress', 'op', operationId, 'text');
   }
 
-  /** Lease of the instance that takes in what others publish. HASH `token`, `ordinal`; TTL 5 s. */
+  /** Lease of the instance that takes in what others publish. HASH, see claim-ingest.lua; TTL 65 s, the lease in it 5 s. */
   ingest(projectId: ProjectId): string {
     return this.keys.key(projectId, 'progress', 'ingest');
+  }
+
+  /** Places of the open streams, by time at which they run out. ZSET; TTL 40 s, renewed while a stream is open. */
+  streams(projectId: ProjectId): string {
+    return this.keys.key(projectId, 'progress', 'streams');
   }
 
   /** Who a ticket is for. String; TTL 30 s. */
@@ -62,7 +67,7 @@ export class ProgressKeys {
     return this.keys.key(projectId, 'progress', 'ticket', sha256(ticket));
   }
 
-  /** Who a stream's cookie is for. String; TTL: until the credential behind the ticket ends. */
+  /** Who a stream's cookie is for. String; TTL: until the credential behind the ticket ends, at most 24 h. */
   cookie(projectId: ProjectId, cookie: string): string {
     return this.keys.key(projectId, 'progress', 'cookie', sha256(cookie));
   }

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { SessionModule } from '../session/session.module.js';
 import { ProgressHub } from './hub/progress-hub.js';
 import { ProgressIngesters } from './ingest/progress-ingesters.js';
 import { OperationsController } from './operations.controller.js';
@@ -9,11 +10,14 @@ import { ProgressScripts } from './progress.scripts.js';
 import { ProgressService } from './progress.service.js';
 import { ServerRun } from './server-run.js';
 import { EventStreams } from './stream/event-streams.js';
+import { OpenStreams } from './stream/open-streams.js';
+import { StreamPlaces } from './stream/stream-places.js';
 import { StreamTickets } from './ticket/stream-tickets.js';
 import { TicketCredential } from './ticket/ticket.credential.js';
 
 /** Live progress: a log per project, event streams that lose nothing, and the state of operations. */
 @Module({
+  imports: [SessionModule],
   controllers: [ProgressController, OperationsController],
   providers: [
     ProgressKeys,
@@ -25,6 +29,8 @@ import { TicketCredential } from './ticket/ticket.credential.js';
     ProgressService,
     StreamTickets,
     TicketCredential,
+    StreamPlaces,
+    OpenStreams,
     EventStreams,
   ],
   exports: [ProgressService],

@@ -30,7 +30,7 @@ export const ingestMessage = defineScript({
   file: file('ingest'),
   role: 'state',
   keys: [...STREAM_KEYS, 'ingest'],
-  args: [...EVENT_ARGS, 'token', 'ordinal', 'fields...'],
+  args: [...EVENT_ARGS, 'token', 'mark', 'index', 'fields...'],
 });
 export const loseOperation = defineScript({
   op: 'progress.lose',
@@ -66,7 +66,7 @@ export const claimIngest = defineScript({
   op: 'progress.claim_ingest',
   file: file('claim-ingest'),
   role: 'state',
-  keys: ['ingest'],
+  keys: ['ingest', 'seq_channel'],
   args: ['token', 'what', 'ttl_ms'],
 });
 export const purgeProgress = defineScript({
@@ -86,6 +86,12 @@ export interface NewEvent {
   readonly body: string;
   readonly operationId: string | undefined;
   readonly update: OperationUpdate;
+}
+
+/** Where a message of another program stands among those that all instances hear: after which mark, and the how manieth. */
+export interface Place {
+  readonly mark: number;
+  readonly index: number;
 }
 
 /** What follows a cursor. */
@@ -130,10 +136,10 @@ export class ProgressScripts {
   }
 
   /** @returns whether the message is in the log: now or since an earlier try. `false`: the lease is another's. */
-  async ingest(projectId: ProjectId, event: NewEvent, token: string, ordinal: number): Promise<boolean> {
+  async ingest(projectId: ProjectId, event: NewEvent, token: string, { mark, index }: Place): Promise<boolean> {
     const reply = (await this.runner.run(ingestMessage, {
       keys: { ...this.#streamKeys(projectId, event), ingest: this.keys.ingest(projectId) },
-      args: { ...(await this.#eventArgs(event)), token, ordinal },
+      args: { ...(await this.#eventArgs(event)), token, mark, index },
     })) as [number];
     return reply[0] === 1;
   }
@@ -203,18 +209,19 @@ export class ProgressScripts {
     };
   }
 
-  /** Takes (with a fresh token), renews or returns the ingest lease. @returns whether `token` holds it now. */
-  async claimIngest(
+  /** Takes or renews the ingest lease. @returns what was logged last, and in which line, when `token` holds it now. */
+  async holdIngest(
     projectId: ProjectId,
     token: string,
-    what: 'take' | 'renew' | 'return',
     ttlMs: number,
-  ): Promise<boolean> {
-    const reply = (await this.runner.run(claimIngest, {
-      keys: { ingest: this.keys.ingest(projectId) },
-      args: { token, what, ttl_ms: ttlMs },
-    })) as [number];
-    return reply[0] === 1;
+  ): Promise<{ line: string; logged: Place } | undefined> {
+    const [held, line, mark, index] = await this.#claimIngest(projectId, token, 'hold', ttlMs);
+    return held === 1 ? { line: line!, logged: { mark: mark!, index: index! } } : undefined;
+  }
+
+  /** Gives the ingest lease back, so that another instance takes it at once. */
+  async returnIngest(projectId: ProjectId, token: string): Promise<void> {
+    await this.#claimIngest(projectId, token, 'return', 0);
   }
 
   async purge(projectId: ProjectId): Promise<void> {
@@ -228,6 +235,13 @@ export class ProgressScripts {
       },
       args: {},
     });
+  }
+
+  async #claimIngest(projectId: ProjectId, token: string, what: 'hold' | 'return', ttlMs: number) {
+    return (await this.runner.run(claimIngest, {
+      keys: { ingest: this.keys.ingest(projectId), seq_channel: this.keys.seqChannel(projectId) },
+      args: { token, what, ttl_ms: ttlMs },
+    })) as [held: number, line?: string, mark?: number, index?: number];
   }
 
   #streamKeys(projectId: ProjectId, { operationId }: NewEvent): Record<(typeof STREAM_KEYS)[number], string> {

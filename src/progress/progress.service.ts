@@ -1,5 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { Observable } from 'rxjs';
+import { Observable, type OperatorFunction } from 'rxjs';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { idempotency } from '../redis/idempotency.js';
@@ -12,6 +12,7 @@ import { type PublishedEvent, toNewEvent } from './new-event.js';
 import type { OperationState } from './operation-state.js';
 import type { ProgressEvent } from './progress-event.js';
 import { ProgressMetrics } from './progress.metrics.js';
+import { report, type ReportOptions } from './report.js';
 import { ProgressScripts } from './progress.scripts.js';
 
 /** Live progress of one project: publish events, follow them, and see how far its operations are. */
@@ -82,6 +83,14 @@ export class ProgressService implements OnModuleInit {
         release?.();
       };
     });
+  }
+
+  /**
+   * An operator that publishes the progress of any Observable of work as an operation, and passes its values on:
+   * `pages$.pipe(progress.report(projectId, { operationId: 'import-7', total: 12 }))`. See {@link report}.
+   */
+  report<T>(projectId: ProjectId, options: ReportOptions<T>): OperatorFunction<T, T> {
+    return report((event) => this.publish(projectId, event), options);
   }
 
   /** Number of the project's streams in this process, those of modules included. */

@@ -31,6 +31,10 @@ export class MainProcess implements AsyncDisposable {
     return until(() => /"url":"(http:[^"]+)"/.exec(this.stdout)?.[1], 'a process that listens');
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

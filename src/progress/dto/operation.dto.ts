@@ -18,6 +18,14 @@ export class OperationsQueryDto {
   cursor?: string;
 }
 
+/** A span of time in which something is expected. */
+export class EtaDto {
+  /** RFC 3339. */
+  earliest!: string;
+  /** RFC 3339. */
+  latest!: string;
+}
+
 /** How far an operation is. */
 export class OperationDto implements OperationState {
   /** Its name, chosen by who started it. */
@@ -41,6 +49,8 @@ export class OperationDto implements OperationState {
   started_at!: string;
   /** RFC 3339, Redis time. */
   updated_at!: string;
+  /** When it will be over if it goes on as it did; only while that can be told from `done` and `total`. */
+  eta?: EtaDto;
   /** Why it failed; `lost`: its worker stopped reporting. */
   error?: string;
   /** Length of its output so far, in UTF-8 bytes. */

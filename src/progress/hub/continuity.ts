@@ -2,6 +2,7 @@ import type { Cursor } from '../cursor.js';
 import type { ProgressEvent } from '../progress-event.js';
 
 const MAX_HELD = 1000;
+const MAX_HELD_BYTES = 1024 * 1024;
 
 /**
  * Joins history and live events without a gap or a repetition. One source is heard all the time; while history is read up
@@ -11,6 +12,7 @@ export class Continuity {
   /** The last event that was given out. */
   position: Cursor | undefined;
   #held: ProgressEvent[] | undefined = [];
+  #heldBytes = 0;
   #broken = false;
 
   /** Whether events are given out as they are heard. */
@@ -21,20 +23,24 @@ export class Continuity {
   /** Holds back what is heard from now on. What was held before this is contained in the history that is read next. */
   hold(): void {
     this.#held = [];
+    this.#heldBytes = 0;
     this.#broken = false;
   }
 
-  /** What is heard does not follow what was heard before: history must be read again. */
+  /** What is heard does not follow what was heard before: history must be read again. Until {@link hold} nothing is kept. */
   break(): void {
     this.#broken = true;
+    this.#held = [];
   }
 
   /** @returns what to do with an event that was heard: give out the `next` one; a `gap` means that history must be read. */
   judge(event: ProgressEvent): 'next' | 'gap' | 'ignore' {
     if (this.#held) {
       // What does not fit in is read from history.
-      if (this.#held.length < MAX_HELD) this.#held.push(event);
-      else this.#broken = true;
+      if (this.#held.length === MAX_HELD || this.#heldBytes > MAX_HELD_BYTES) this.break();
+      if (this.#broken) return 'ignore';
+      this.#held.push(event);
+      this.#heldBytes += event.json.length;
       return 'ignore';
     }
     return this.#place(event);

@@ -50,19 +50,19 @@ export class ProgressHub implements OnModuleInit, OnModuleDestroy {
 
   /**
    * Adds a listener; it may hear events at once.
-   * @returns `ready`, which settles when nothing published from then on is missed, and `leave`, which ends it in any case.
+   * @returns the feed, whose `ready` settles when nothing published from then on is missed, and `leave`, which ends it in any case.
+   * @throws AppError `redis_unavailable` while the process stops.
    */
-  join(projectId: ProjectId, listener: FeedListener): { ready: Promise<void>; leave: () => void } {
+  join(projectId: ProjectId, listener: FeedListener): { feed: ProjectFeed; leave: () => void } {
     if (this.#stopped) {
-      const gone = new AppError('redis_unavailable', 'progress.join', 'The service is shutting down.', {
+      throw new AppError('redis_unavailable', 'progress.join', 'The service is shutting down.', {
         retryAfterSeconds: 1,
       });
-      return { ready: Promise.reject(gone), leave: () => undefined };
     }
     const feed = this.#feeds.get(projectId) ?? this.#open(projectId);
     feed.listeners.add(listener);
     return {
-      ready: feed.ready,
+      feed,
       leave: () => {
         feed.listeners.delete(listener);
         if (feed.listeners.size === 0) this.#drop(projectId, feed);

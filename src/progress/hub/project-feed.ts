@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { ProjectId } from '../../common/project-id.js';
 import type { RedisSubscriber } from '../../redis/redis-subscriber.js';
+import type { Cursor } from '../cursor.js';
 import { ProgressEvent } from '../progress-event.js';
 import type { ProgressMetrics } from '../progress.metrics.js';
 import type { LogPage, ProgressScripts } from '../progress.scripts.js';
@@ -17,6 +18,20 @@ export interface FeedListener {
 }
 
 const RETRY_MS = 100;
+const RECENT_EVENTS = 256;
+const RECENT_BYTES = 128 * 1024;
+
+/** What is true at one moment of the log. */
+export interface Snapshot {
+  readonly at: Cursor;
+  /** Shared by all who get it, and so encoded once. */
+  readonly event: ProgressEvent;
+  /** Whether the operation that was asked for is over. */
+  readonly ended: boolean;
+}
+
+/** Most operations in a snapshot of the project. */
+const MAX_OPERATIONS = 1000;
 
 /**
  * The events of one project in this process, in order and without a hole: what pub/sub delivers is checked
@@ -29,6 +44,10 @@ export class ProjectFeed {
   readonly ready: Promise<void>;
   readonly #log = new Logger('ProgressFeed');
   readonly #continuity = new Continuity();
+  /** The last events, without a hole up to the position: who comes back after a moment needs no Redis. */
+  #recent: ProgressEvent[] = [];
+  #recentBytes = 0;
+  readonly #snapshots = new Map<string | undefined, Promise<Snapshot>>();
   #leave: (() => void) | undefined;
   #closed = false;
 
@@ -50,6 +69,28 @@ export class ProjectFeed {
     this.#leave?.();
   }
 
+  /** The last event that the listeners heard. */
+  get position(): Cursor | undefined {
+    return this.#continuity.position;
+  }
+
+  /** @returns everything between `after` and the position, or `undefined` when only the log can tell. */
+  since(after: Cursor): readonly ProgressEvent[] | undefined {
+    const { position } = this;
+    if (after.epoch !== position?.epoch || after.seq > position.seq) return undefined;
+    const first = position.seq + 1 - this.#recent.length;
+    return after.seq + 1 >= first ? this.#recent.slice(after.seq + 1 - first) : undefined;
+  }
+
+  /** Reads what is true now; those who ask at the same time share one read, which may have begun before they asked. */
+  snapshot(operationId: string | undefined): Promise<Snapshot> {
+    const reading = this.#snapshots.get(operationId);
+    if (reading) return reading;
+    const started = this.#readSnapshot(operationId).finally(() => this.#snapshots.delete(operationId));
+    this.#snapshots.set(operationId, started);
+    return started;
+  }
+
   /** Looks whether something was missed: after a reconnect, and every few seconds, since a lost last event shows no gap. */
   check(): void {
     if (this.#continuity.live) void this.#repair();
@@ -65,7 +106,8 @@ export class ProjectFeed {
 
   #take(message: string): void {
     const event = ProgressEvent.fromMessage(message);
-    // Not an event: the log was purged.
+    // The other messages are the ingesters' own.
+    if (!event && message !== 'purged') return;
     if (!event && !this.#continuity.live) return this.#continuity.break();
     const verdict = event ? this.#continuity.judge(event) : 'gap';
     if (event && verdict === 'next') this.#deliver(event);
@@ -101,6 +143,8 @@ export class ProjectFeed {
       if (page.overdue.length > 0) this.onOverdue(page.overdue);
       if (!page.events) {
         this.#continuity.position = page.end;
+        this.#recent = [];
+        this.#recentBytes = 0;
         if (position) for (const listener of this.listeners) listener.jumped();
         return;
       }
@@ -109,8 +153,31 @@ export class ProjectFeed {
     }
   }
 
+  async #readSnapshot(operationId: string | undefined): Promise<Snapshot> {
+    for (;;) {
+      const { at, operations } = await (operationId === undefined
+        ? this.scripts.operations(this.projectId, MAX_OPERATIONS)
+        : this.scripts.operation(this.projectId, operationId).then(({ at: when, operation }) => ({
+            at: when,
+            operations: operation ? [operation] : [],
+          })));
+      if (at) {
+        const states = operations.map(({ state }) => state);
+        const ended = operationId !== undefined && operations[0]?.ended === true;
+        return { at, event: ProgressEvent.snapshot(at, states), ended };
+      }
+      // A purge has removed the log's record since the feed made it: it is made again.
+      await this.scripts.read(this.projectId, undefined);
+    }
+  }
+
   #deliver(event: ProgressEvent): void {
     this.#continuity.position = event.cursor;
+    this.#recent.push(event);
+    this.#recentBytes += event.json.length;
+    while (this.#recent.length > RECENT_EVENTS || this.#recentBytes > RECENT_BYTES) {
+      this.#recentBytes -= this.#recent.shift()!.json.length;
+    }
     for (const listener of this.listeners) listener.hear(event);
   }
 }

@@ -1,12 +1,12 @@
 import { AppError, isAppError } from '../../common/app-error.js';
 import type { ProjectId } from '../../common/project-id.js';
 import { type Cursor, formatCursor, parseCursor } from '../cursor.js';
-import type { StoredOperation } from '../operation-state.js';
 import { ProgressEvent } from '../progress-event.js';
 import type { ProgressMetrics } from '../progress.metrics.js';
 import type { ProgressScripts } from '../progress.scripts.js';
 import { Continuity } from './continuity.js';
-import type { FeedListener } from './project-feed.js';
+import { coalesce } from './coalesce.js';
+import type { FeedListener, ProjectFeed } from './project-feed.js';
 import type { ProgressHub } from './progress-hub.js';
 
 /** Lets a reader that takes its time set the pace. */
@@ -38,7 +38,6 @@ export interface Sink {
 }
 
 const RETRY_MS = 200;
-const MAX_OPERATIONS = 1000;
 
 /**
  * One stream: history first, then live, without a gap or a repetition between them. It hears the feed from before it reads
@@ -48,7 +47,10 @@ const MAX_OPERATIONS = 1000;
  */
 export class StreamReader implements FeedListener {
   readonly #continuity = new Continuity();
+  #feed: ProjectFeed | undefined;
   #leave: (() => void) | undefined;
+  /** Whether it reads on because it was too slow: then it gets text and counts merged. */
+  #slow = false;
   #opened = false;
   #closed = false;
 
@@ -65,15 +67,16 @@ export class StreamReader implements FeedListener {
   async open(before: () => Promise<void>): Promise<void> {
     const { operationId, after } = this.options;
     try {
-      const { ready, leave } = this.hub.join(this.projectId, this);
+      const { feed, leave } = this.hub.join(this.projectId, this);
       this.#leave = leave;
-      await ready;
+      await feed.ready;
       const cursor = parseCursor(after);
       if (!this.#closed && operationId !== undefined && cursor && (await this.#isOver(operationId, cursor))) {
         return this.#complete();
       }
+      this.#feed = feed;
       this.#continuity.position = cursor;
-      await this.#catchUp(after !== undefined && after !== '');
+      await this.#catchUp(feed, after !== undefined && after !== '');
       if (!this.#closed) await before();
       if (this.#closed) return;
       this.#opened = true;
@@ -90,11 +93,10 @@ export class StreamReader implements FeedListener {
 
   hear(event: ProgressEvent): void {
     if (this.#closed) return;
-    let verdict = this.#continuity.judge(event);
+    const verdict = this.#continuity.judge(event);
     // A reader that has enough for now reads on from the log later.
-    if (verdict === 'next' && this.options.flow?.full) verdict = 'gap';
-    if (verdict === 'next') this.#take(event);
-    if (verdict === 'gap') void this.#readOn();
+    if (verdict === 'gap' || (verdict === 'next' && this.options.flow?.full)) void this.#readOn();
+    else if (verdict === 'next') this.#take(event);
   }
 
   jumped(): void {
@@ -113,7 +115,7 @@ export class StreamReader implements FeedListener {
     this.#continuity.hold();
     while (!this.#closed) {
       try {
-        return await this.#catchUp(true);
+        return await this.#catchUp(this.#feed!, true);
       } catch (error) {
         if (!isAppError(error, 'redis_unavailable', 'storage_full')) return this.#fail(error);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
@@ -122,55 +124,65 @@ export class StreamReader implements FeedListener {
   }
 
   // Reads history up to where the feed can be followed.
-  async #catchUp(hadCursor: boolean): Promise<void> {
+  async #catchUp(feed: ProjectFeed, hadCursor: boolean): Promise<void> {
     do {
       this.#continuity.hold();
-      await this.#readHistory(hadCursor);
+      await this.#readHistory(feed, hadCursor);
     } while (!this.#closed && !this.#continuity.resume((event) => this.#take(event)));
+    this.#slow = false;
   }
 
-  async #readHistory(hadCursor: boolean): Promise<void> {
+  async #readHistory(feed: ProjectFeed, hadCursor: boolean): Promise<void> {
     while (this.#continuity.position && !this.#closed) {
-      await this.options.flow?.drained();
-      const page = await this.scripts.read(this.projectId, this.#continuity.position);
-      if (!page.events) break;
-      for (const event of page.events) this.#take(event);
-      if (this.#continuity.position.seq >= page.end.seq) return;
+      await this.#patience();
+      const { position } = this.#continuity;
+      const recent = feed.since(position);
+      const { events, end } = recent
+        ? { events: recent, end: feed.position! }
+        : await this.scripts.read(this.projectId, position);
+      if (!events) break;
+      this.#takePage(events);
+      if (this.#continuity.position.seq >= end.seq) return;
     }
-    let done = this.#closed;
-    while (!done) done = await this.#snapshot(hadCursor || this.#continuity.position !== undefined);
+    if (!this.#closed) await this.#snapshot(feed, hadCursor || this.#continuity.position !== undefined);
   }
 
-  async #snapshot(reset: boolean): Promise<boolean> {
-    const { operationId } = this.options;
-    const { at, operations } = await this.#state(operationId);
-    if (this.#closed) return true;
-    if (!at) {
-      // A purge has removed the log's record since the feed made it: it is made again.
-      await this.scripts.read(this.projectId, undefined);
-      return false;
+  // While a reader takes nothing, nothing is kept for it.
+  async #patience(): Promise<void> {
+    const { flow } = this.options;
+    if (flow?.full) {
+      this.#slow = true;
+      this.#continuity.break();
+      await flow.drained();
     }
+    this.#continuity.hold();
+  }
+
+  // Stops where the reader has enough: what is left is read again.
+  #takePage(events: readonly ProgressEvent[]): void {
+    const { flow, operationId } = this.options;
+    const mine = operationId === undefined ? events : events.filter((event) => event.operationId === operationId);
+    for (const run of this.#slow ? coalesce(mine) : mine.map((event) => [event])) {
+      for (const event of run) this.#take(event);
+      if (flow?.full) return;
+    }
+    this.#continuity.position = events.at(-1)?.cursor ?? this.#continuity.position;
+  }
+
+  async #snapshot(feed: ProjectFeed, reset: boolean): Promise<void> {
+    const { operationId } = this.options;
+    const { at, event, ended } = await feed.snapshot(operationId);
+    if (this.#closed) return;
     if (reset) {
       this.metrics.resets.inc();
       this.sink.next(ProgressEvent.reset());
     }
     this.#continuity.position = at;
-    this.sink.next(
-      ProgressEvent.snapshot(
-        at,
-        operations.map(({ state }) => state),
-      ),
-    );
-    if (operationId !== undefined && operations[0]?.ended) this.#end(operationId);
-    return true;
-  }
-
-  async #state(
-    operationId: string | undefined,
-  ): Promise<{ at: Cursor | undefined; operations: readonly StoredOperation[] }> {
-    if (operationId === undefined) return this.scripts.operations(this.projectId, MAX_OPERATIONS);
-    const { at, operation } = await this.scripts.operation(this.projectId, operationId);
-    return { at, operations: operation ? [operation] : [] };
+    this.sink.next(event);
+    if (operationId !== undefined && ended) return this.#end(operationId);
+    // Others asked for it earlier: what the feed has told since then is not held back for this stream.
+    const { position } = feed;
+    if (position?.epoch === at.epoch && position.seq > at.seq) this.#continuity.break();
   }
 
   // A client that has seen the end of its operation is told that nothing more comes: it must not start over with a snapshot.

@@ -1,5 +1,6 @@
-import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { ProjectId } from '../../common/project-id.js';
+import { RedisConnections } from '../../redis/redis-connections.js';
 import { RedisSubscriber } from '../../redis/redis-subscriber.js';
 import { ProgressKeys } from '../progress.keys.js';
 import { ProgressMetrics } from '../progress.metrics.js';
@@ -20,17 +21,29 @@ interface Entry {
 
 /** The ingesters of this process: one for each project of which a stream is open, or was within two minutes. */
 @Injectable()
-export class ProgressIngesters implements OnModuleDestroy {
+export class ProgressIngesters implements OnModuleInit, OnModuleDestroy {
   readonly #entries = new Map<ProjectId, Entry>();
+  #stopListening: (() => void) | undefined;
 
   constructor(
+    private readonly connections: RedisConnections,
     private readonly subscriber: RedisSubscriber,
     private readonly scripts: ProgressScripts,
     private readonly keys: ProgressKeys,
     private readonly metrics: ProgressMetrics,
   ) {}
 
+  onModuleInit(): void {
+    this.connections.subscriber.on('close', () => {
+      for (const { ingester } of this.#entries.values()) ingester.disconnected();
+    });
+    this.#stopListening = this.subscriber.onReconnect(() => {
+      for (const { ingester } of this.#entries.values()) ingester.reconnected();
+    });
+  }
+
   async onModuleDestroy(): Promise<void> {
+    this.#stopListening?.();
     const entries = [...this.#entries.keys()];
     await Promise.allSettled(entries.map((projectId) => this.#stop(projectId)));
   }
@@ -55,13 +68,7 @@ export class ProgressIngesters implements OnModuleDestroy {
   }
 
   #start(projectId: ProjectId): Entry {
-    const ingester = new ProjectIngester(
-      projectId,
-      this.keys.channel(projectId),
-      this.subscriber,
-      this.scripts,
-      this.metrics,
-    );
+    const ingester = new ProjectIngester(projectId, this.keys, this.subscriber, this.scripts, this.metrics);
     const entry: Entry = { ingester, ready: ingester.start(), users: 0, opened: false };
     this.#entries.set(projectId, entry);
     // Whoever comes after a failed start gets a new one.

@@ -30,6 +30,7 @@
 -- @include "prelude"
 -- @include "idempotency"
 -- @include "./open-log"
+-- @include "./pace"
 -- @include "./append"
 local now = redis_us()
 if late(now / 1000) then return LATE end

@@ -26,6 +26,7 @@
 -- Cost: as publish.lua.
 -- @include "prelude"
 -- @include "./open-log"
+-- @include "./pace"
 -- @include "./append"
 local now = redis_us()
 if late(now / 1000) then return LATE end

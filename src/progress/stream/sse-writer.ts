@@ -11,7 +11,7 @@ const HEADERS = {
 } as const;
 
 /** Bytes that wait for a slow reader before it gets nothing more until it has taken them. */
-const FULL_BYTES = 256 * 1024;
+const FULL_BYTES = 128 * 1024;
 /** A reader that takes nothing for so long is gone, or as good as gone; it loses nothing, because it has its cursor. */
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
@@ -31,6 +31,7 @@ export class SseWriter implements Flow {
   constructor(
     private readonly response: ServerResponse,
     private readonly options: {
+      headers?: Readonly<Record<string, string>>;
       cursor?: (() => string | undefined) | undefined;
       onStuck?: () => void;
     } = {},
@@ -68,12 +69,12 @@ export class SseWriter implements Flow {
    * Sends headers and first bytes, so that the client knows at once that it is connected.
    * @returns when they have left the process, or the client is gone.
    */
-  async open(headers: Readonly<Record<string, string>> = {}): Promise<void> {
+  async open(): Promise<void> {
     if (this.#open) return;
     this.#open = true;
     // The connection is of no use after the stream, and would hold up a shutdown.
     this.response.shouldKeepAlive = false;
-    this.response.writeHead(200, { ...HEADERS, ...headers });
+    this.response.writeHead(200, { ...HEADERS, ...this.options.headers });
     const flushed = new Promise<void>((resolve) => {
       this.response.write(`retry: ${spread(1000, 3000)}\n: connected\n\n`, () => resolve());
     });
@@ -87,12 +88,12 @@ export class SseWriter implements Flow {
     if (!this.response.write(bytes)) this.#fullSince ??= monotonicMs();
   }
 
-  /** Ends the stream cleanly, telling the client to come back after a while that differs from client to client. */
-  end(reason: string): void {
+  /** Ends the stream cleanly, telling the client to come back after a while (ms) that differs from client to client. */
+  end(reason: string, [soonest, latest]: readonly [number, number] = [1000, 5000]): void {
     if (this.isClosed) return;
     void this.open();
     clearTimeout(this.#heartbeat);
-    this.response.end(`retry: ${spread(1000, 5000)}\n: ${reason}\n\n`);
+    this.response.end(`retry: ${spread(soonest, latest)}\n: ${reason}\n\n`);
   }
 
   /** Cuts the connection, if it still stands. */

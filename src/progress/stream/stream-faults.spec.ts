@@ -38,14 +38,29 @@ describe('event streams in trouble', () => {
   const open = (app: TestApp, caller: Caller, options: { after?: string; accept?: string } = {}): Promise<SseClient> =>
     SseClient.open(`${app.url}${caller.base}/progress`, { token: caller.token, ...options });
 
+  /** Connects again until it is not turned away, as a browser does. */
+  function comeBack(client: SseClient): Promise<SseClient> {
+    return until(async () => {
+      const again = await client.reconnect();
+      await until(() => again.frames.length > 0 || again.ended);
+      return again.frames.length > 0 ? again : undefined;
+    }, 'a stream that stands');
+  }
+
   /** Publishes until Redis has it, under a key that makes the repetition safe, as a careful producer does. */
-  async function insist(app: TestApp, caller: Caller, type: string, data: object): Promise<void> {
+  async function insist(
+    app: TestApp,
+    caller: Caller,
+    type: string,
+    data: object,
+    operation_id?: string,
+  ): Promise<void> {
     const idempotencyKey = randomUUID();
     await until(
       () =>
         app
           .get(ProgressService)
-          .publish(caller.projectId as ProjectId, { type, data }, { idempotencyKey })
+          .publish(caller.projectId as ProjectId, { type, data, operation_id }, { idempotencyKey })
           .catch(() => undefined),
       'Redis to take the event',
     );
@@ -114,7 +129,7 @@ describe('event streams in trouble', () => {
     client.cut();
     await server.restart();
     await insist(app, viewer, 'after', {});
-    using again = await client.reconnect();
+    using again = await comeBack(client);
     await again.receive(2);
     expect(again.types()).toEqual(['$reset', '$snapshot']);
     expect(again.lastEventId!.split('-')[0]).not.toBe(client.lastEventId!.split('-')[0]);
@@ -149,11 +164,7 @@ describe('event streams in trouble', () => {
     const { body } = await viewer.get('/progress').set('Accept', 'application/json').expect(503);
     expect(body.code).toBe('redis_unavailable');
     await server.restart();
-    await until(async () => {
-      using again = await client.reconnect();
-      await until(() => again.frames.length > 0 || again.ended);
-      return again.frames.length > 0;
-    }, 'Redis to be used again');
+    (await comeBack(client)).cut();
   });
 
   it('go on when Redis is full: what ends an operation is still published, anything else is refused with 507', async () => {
@@ -186,6 +197,44 @@ describe('event streams in trouble', () => {
     await slow.receive(301);
     expect(slow.events.map(({ json }) => json.data['i'])).toEqual([...Array(300).keys()]);
     expect(slow.types()).not.toContain('$reset');
+  });
+
+  it('merge text and counts for a reader that was too slow, and nothing else, and nothing for the others', async () => {
+    const server = await ownRedis();
+    const app = await appOn(server);
+    const viewer = await app.caller('viewer');
+    using slow = await open(app, viewer);
+    using fast = await open(app, viewer);
+    await Promise.all([slow.receive(1), fast.receive(1)]);
+    slow.pause();
+    const say = (type: string, data: object) => insist(app, viewer, type, data, 'a');
+    // More than what sockets hold by themselves.
+    const filler = 'x'.repeat(60_000);
+    for (let i = 0; i < 120; i += 1) await say('filler', { i, filler });
+    let text = '';
+    for (let i = 0; i < 400; i += 1) {
+      const piece = `ü${i} `;
+      await say('delta', { off: Buffer.byteLength(text), text: piece });
+      text += piece;
+      await say('count', { done: i, total: 400 });
+      if (i % 100 === 50) await say('stage', { stage: `s${i}` });
+    }
+    await say('end', { status: 'completed' });
+    await fast.until('end');
+    slow.response.resume();
+    await slow.until('end');
+    const of = (client: SseClient, type: string) => client.events.filter(({ json }) => json.type === type);
+    expect(fast.events).toHaveLength(120 + 805);
+    expect(of(slow, 'filler').map(({ json }) => json.data['i'])).toEqual([...Array(120).keys()]);
+    expect(of(slow, 'delta').length).toBeLessThan(40);
+    expect(
+      of(slow, 'delta')
+        .map(({ json }) => json.data['text'])
+        .join(''),
+    ).toBe(text);
+    expect(of(slow, 'count').at(-1)!.json.data).toEqual({ done: 399, total: 400 });
+    expect(of(slow, 'stage').map(({ json }) => json.data['stage'])).toEqual(['s50', 's150', 's250', 's350']);
+    expect(slow.lastEventId).toBe(fast.lastEventId);
   });
 
   it('end cleanly with a retry when the process stops, and lose nothing on the way to the next one', async () => {

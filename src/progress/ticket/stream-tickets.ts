@@ -7,6 +7,7 @@ import { AppConfig } from '../../config/app-config.js';
 import { RedisGateway } from '../../redis/redis-gateway.js';
 import { defineScript } from '../../redis/script.js';
 import { ScriptRunner } from '../../redis/script-runner.js';
+import { SessionService } from '../../session/session.service.js';
 import { ProgressKeys } from '../progress.keys.js';
 
 /** How long a ticket is good, in seconds. */
@@ -26,8 +27,10 @@ export const exchangeTicket = defineScript({
 /** Who a ticket or cookie is for, as it is stored. */
 interface Holder {
   readonly user_id: string;
-  /** End of the credential behind it, unix ms. */
+  /** End of the credential behind it, unix ms; for a session, as it stood then. */
   readonly expires_at: number;
+  /** The session behind it, which is asked each time: it may have ended, or last longer. */
+  readonly session_id?: string | undefined;
 }
 
 /**
@@ -39,6 +42,7 @@ export class StreamTickets {
   constructor(
     private readonly runner: ScriptRunner,
     private readonly gateway: RedisGateway,
+    private readonly sessions: SessionService,
     private readonly keys: ProgressKeys,
     private readonly config: AppConfig,
   ) {}
@@ -46,7 +50,8 @@ export class StreamTickets {
   /** @returns a new ticket for the caller. */
   async issue(projectId: ProjectId, principal: Principal): Promise<string> {
     const ticket = randomToken();
-    const holder: Holder = { user_id: principal.userId, expires_at: principal.expiresAt };
+    const { userId, expiresAt, sessionId } = principal;
+    const holder: Holder = { user_id: userId, expires_at: expiresAt, session_id: sessionId };
     const key = this.keys.ticket(projectId, ticket);
     await this.gateway.call('state', 'progress.issue_ticket', (client) =>
       client.set(key, JSON.stringify(holder), 'EX', TICKET_SECONDS),
@@ -63,7 +68,10 @@ export class StreamTickets {
     const stored = await this.gateway.call('state', 'progress.verify_ticket', (client) => client.mget(keys));
     const [byTicket, byCookie] = stored.map(parseHolder);
     const holder = byTicket ?? byCookie;
-    if (!holder || holder.expires_at <= Date.now()) {
+    const sessionId = holder?.session_id;
+    const expiresAt =
+      holder && sessionId !== undefined ? await this.sessions.expiresAt(projectId, sessionId) : holder?.expires_at;
+    if (!holder || expiresAt === undefined || (sessionId === undefined && expiresAt <= Date.now())) {
       throw new AppError('unauthenticated', 'progress.ticket', 'The ticket is unknown, used up or expired.');
     }
     return Object.freeze({
@@ -71,8 +79,9 @@ export class StreamTickets {
       // A stream is all that it opens, and the least role may read it.
       role: 'viewer',
       via: 'ticket',
-      expiresAt: holder.expires_at,
+      expiresAt,
       ambient: byTicket === undefined,
+      ...(sessionId === undefined ? {} : { sessionId }),
     });
   }
 
@@ -86,7 +95,9 @@ export class StreamTickets {
     principal: Principal,
   ): { header: string; redeem: () => Promise<boolean> } {
     const cookie = randomToken();
-    const ttlMs = Math.max(1000, Math.min(principal.expiresAt - Date.now(), LONGEST_COOKIE_MS));
+    // A session may be prolonged, and is asked anyway.
+    const left = principal.sessionId === undefined ? principal.expiresAt - Date.now() : LONGEST_COOKIE_MS;
+    const ttlMs = Math.max(1000, Math.min(left, LONGEST_COOKIE_MS));
     const header = [
       `${STREAM_COOKIE}=${cookie}`,
       'HttpOnly',

@@ -12,6 +12,7 @@ import {
   readOperations,
 } from '../../../src/progress/progress.scripts.js';
 import { ProgressService } from '../../../src/progress/progress.service.js';
+import { admitStream, renewStreams } from '../../../src/progress/stream/stream-places.js';
 import { exchangeTicket } from '../../../src/progress/ticket/stream-tickets.js';
 import { KeyBuilder } from '../../../src/redis/key-builder.js';
 import type { TestApp } from '../../support/app.js';
@@ -74,8 +75,8 @@ export const examples: ScriptExample[] = [
     channels: ['seq_channel'],
     prepare: async (app, projectId) => {
       const keys = some(keysOf(app, projectId), ...STREAM, 'ingest');
-      await app.state.hset(keys.ingest, { token: 'holder', ordinal: 0 });
-      return { keys, args: { ...(await nextEvent(app, projectId)), token: 'holder', ordinal: 1 } };
+      await app.state.hset(keys.ingest, { token: 'holder' });
+      return { keys, args: { ...(await nextEvent(app, projectId)), token: 'holder', mark: 1, index: 1 } };
     },
   }),
   example(loseOperation, {
@@ -118,9 +119,10 @@ export const examples: ScriptExample[] = [
     }),
   }),
   example(claimIngest, {
+    channels: ['seq_channel'],
     prepare: async (app, projectId) => ({
-      keys: some(keysOf(app, projectId), 'ingest'),
-      args: { token: 'holder', what: 'take', ttl_ms: 5000 },
+      keys: some(keysOf(app, projectId), 'ingest', 'seq_channel'),
+      args: { token: 'holder', what: 'hold', ttl_ms: 5000 },
     }),
   }),
   example(exchangeTicket, {
@@ -130,6 +132,18 @@ export const examples: ScriptExample[] = [
       await app.state.set(ticket, '{}', 'EX', 30);
       return { keys: { ticket, cookie: keys.cookie(projectId, 'cookie') }, args: { ttl_ms: 5000 } };
     },
+  }),
+  example(admitStream, {
+    prepare: async (app, projectId) => ({
+      keys: { streams: app.get(ProgressKeys).streams(projectId) },
+      args: { stream: 'mine', max: 10, ttl_ms: 5000 },
+    }),
+  }),
+  example(renewStreams, {
+    prepare: async (app, projectId) => ({
+      keys: { streams: app.get(ProgressKeys).streams(projectId) },
+      args: { max: 10, ttl_ms: 5000, mine: ['mine', 'mine-too'] },
+    }),
   }),
   example(purgeProgress, {
     channels: ['seq_channel'],

@@ -1,5 +1,5 @@
 -- Appends one event to the log and to the state of its operation, and tells the hubs. For publish, finish, ingest and lose,
--- which share KEYS[1..7] and ARGV[1..12]; see publish.lua for their meaning. Needs prelude and open-log.
+-- which share KEYS[1..7] and ARGV[1..12]; see publish.lua for their meaning. Needs prelude, open-log and pace.
 local TERMINAL = { completed = true, failed = true, cancelled = true }
 local OPERATION_TTL = 86400
 local MAX_OPERATIONS = 1000
@@ -52,10 +52,12 @@ end
 
 local function update_operation(now_us, event_id, restarted, length, off, first_field)
   local operation, status, now = ARGV[8], ARGV[9], math.floor(now_us / 1000)
+  local pace = pace_of(KEYS[5], now, restarted, first_field)
   if restarted then redis.call('UNLINK', KEYS[5], KEYS[6]) end
   local lost_at = (ARGV[12] == '' or TERMINAL[status]) and '' or int(now + tonumber(ARGV[12]))
   redis.call('HSET', KEYS[5], 'status', status, 'updated_at', int(now), 'event_id', event_id, 'lost_at', lost_at,
     unpack(ARGV, first_field))
+  if #pace > 0 then redis.call('HSET', KEYS[5], unpack(pace)) end
   redis.call('HSETNX', KEYS[5], 'started_at', int(now))
   if off then append_text(ARGV[10], off, length) end
   redis.call('ZADD', KEYS[3], now_us, operation)
