@@ -20,8 +20,12 @@ class Loading {
     const redis = inject('redis');
     this.child = fork(join(import.meta.dirname, 'loading-process.mjs'), {
       env: {
-        ...{ PATH: process.env['PATH'], LOG_LEVEL: 'fatal', PORT: '0', AUTH_JWT_SECRET: JWT_SECRET },
-        ...{ REDIS_URL: redis.stateUrl, REDIS_CACHE_URL: redis.cacheUrl },
+        PATH: process.env['PATH'],
+        LOG_LEVEL: 'fatal',
+        PORT: '0',
+        AUTH_JWT_SECRET: JWT_SECRET,
+        REDIS_URL: redis.stateUrl,
+        REDIS_CACHE_URL: redis.cacheUrl,
       },
     });
     this.child.on('message', (message) => this.said.push(message as Said));
