@@ -138,7 +138,9 @@ export class LockService {
       }
       throw locked(leftMs);
     } catch (error) {
-      // The place is given up, and the lock too, should it have been handed over just now. Without Redis both lapse.
+      // The place is given up (no beat may take it again), and the lock too, should it have been handed over just now. Without
+      // Redis both lapse.
+      leave();
       await this.scripts.release(projectId, name, token).catch(() => undefined);
       throw error;
     } finally {

@@ -14,11 +14,10 @@ local now = redis_us()
 local now_ms = math.floor(now / 1000)
 if late(now / 1000) then return LATE end
 for i = 2, #KEYS do
-  local lock = KEYS[i]
-  if not is_type(lock, 'hash') or not is_type(lock .. ':fence', 'string')
-    or not room_is_sound(lock .. ':queue', lock .. ':alive') then
-    return WRONGTYPE
-  end
+  -- Read before the first write: a key of another kind ends the script here.
+  redis.call('HGET', KEYS[i], 'token')
+  redis.call('GET', KEYS[i] .. ':fence')
+  waiting(KEYS[i] .. ':queue', KEYS[i] .. ':alive')
 end
 
 for i = 2, #KEYS do

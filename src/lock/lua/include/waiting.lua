@@ -4,13 +4,14 @@ local CLAIM_MS = 500
 local ALIVE_MS = 2000
 local ROOM_MS = 60000
 
-local function room_is_sound(queue, alive)
-  return is_type(queue, 'zset') and is_type(alive, 'zset')
+-- How many wait. Reads both sets, so that one of another kind stops the script before its first write.
+local function waiting(queue, alive)
+  return redis.call('ZCARD', alive) and redis.call('ZCARD', queue)
 end
 
 -- The clock is the floor: when the counter was lost, the next fence is still greater than all before it.
-local function next_fence(counter, now_us)
-  local fence = int(math.max((tonumber(redis.call('GET', counter)) or 0) + 1, now_us))
+local function next_fence(counter, last, now_us)
+  local fence = int(math.max((tonumber(last) or 0) + 1, now_us))
   redis.call('SET', counter, fence, 'PX', 604800000)
   return fence
 end
@@ -37,7 +38,7 @@ local function hand_over(lock, counter, queue, alive, wake, now_us)
   if not first then return false end
 
   leave(queue, alive, first)
-  redis.call('HSET', lock, 'token', first, 'fence', next_fence(counter, now_us))
+  redis.call('HSET', lock, 'token', first, 'fence', next_fence(counter, redis.call('GET', counter), now_us))
   redis.call('PEXPIRE', lock, CLAIM_MS)
   local name = string.match(lock, ':lock:([^:]+)$')
   redis.call('PUBLISH', wake, name .. ' ' .. string.sub(redis.sha1hex(first), 1, 16) .. ' ' .. CLAIM_MS)
