@@ -43,10 +43,10 @@ async function semaphore(url) {
 
 async function redlock(url) {
   const client = new Redis(url.admin);
-  const redlock = new Redlock([client], { retryCount: -1 });
+  const locks = new Redlock([client], { retryCount: -1 });
   return {
     lock: async (name) => {
-      const lock = await redlock.acquire([name], TTL_MS);
+      const lock = await locks.acquire([name], TTL_MS);
       return () => lock.release();
     },
     stop: () => client.quit(),

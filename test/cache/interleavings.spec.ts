@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { CacheKeys } from '../../src/cache/cache.keys.js';
 import { CacheService } from '../../src/cache/cache.service.js';
 import { EntryType } from '../../src/cache/entry/entry-type.js';
+import { isAppError } from '../../src/common/app-error.js';
 import { TestApp } from '../support/app.js';
 import { newProject } from '../support/projects.js';
 
@@ -71,9 +72,20 @@ async function round(seed: number): Promise<string[]> {
       source = n;
       const cache = caches[Math.floor(next() * 2)]!;
       const dice = next();
-      if (dice < 0.35) await cache.drop(projectId, entry);
-      else if (dice < 0.65) await cache.invalidateAll(projectId);
-      else await apps[0]!.cache.setex(key, 60, JSON.stringify({ n }));
+      const tell = async (): Promise<unknown> => {
+        if (dice < 0.35) return cache.drop(projectId, entry);
+        if (dice < 0.65) return cache.invalidateAll(projectId);
+        return apps[0]!.cache.setex(key, 60, JSON.stringify({ n }));
+      };
+      // What was refused (a busy machine misses a deadline) was not made known.
+      const refused = await tell().then(
+        () => false,
+        (error: unknown) => {
+          if (!isAppError(error, 'redis_unavailable')) throw error;
+          return true;
+        },
+      );
+      if (refused) continue;
       known = n;
     }
   }
@@ -84,8 +96,8 @@ async function round(seed: number): Promise<string[]> {
 it('no read that starts after a delete, an invalidation or a foreign write sees the old value, over 1,000 interleavings', async () => {
   const first = Math.floor(Math.random() * 1e9);
   const violations: string[] = [];
-  for (let i = 0; i < 1000; i += 20) {
-    const rounds = Array.from({ length: 20 }, (_, j) => round(first + i + j));
+  for (let i = 0; i < 1000; i += 10) {
+    const rounds = Array.from({ length: 10 }, (_, j) => round(first + i + j));
     violations.push(...(await Promise.all(rounds)).flat());
   }
   expect(violations).toEqual([]);
