@@ -3,8 +3,9 @@ import { fork } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import autocannon from 'autocannon';
+import { SECRET } from './secret.mjs';
 
-export const SECRET = 'a-secret-of-the-benchmark-of-32-bytes-or-more';
+export { SECRET };
 
 /** An HS256 token that owns one project. */
 export function token(projectId) {
@@ -58,6 +59,29 @@ export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Runs `step` `count` times, `parallel` at once. @returns calls per second, and percentiles of one call in ms. */
+export async function drive(step, { count, parallel }) {
+  const times = [];
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < count; i = next++) {
+      const start = performance.now();
+      await step(i);
+      times.push(performance.now() - start);
+    }
+  };
+  const start = performance.now();
+  await Promise.all(Array.from({ length: parallel }, worker));
+  const seconds = (performance.now() - start) / 1000;
+  return { perSecond: count / seconds, ...percentiles(times) };
+}
+
+export function percentiles(times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) };
 }
 
 /** A table on the terminal. */

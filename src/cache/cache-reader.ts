@@ -20,9 +20,18 @@ export class CacheReader {
 
   /** One command when nothing is being swept. @returns the stored bytes; none for a key of another kind. */
   async read(projectId: ProjectId, key: string): Promise<Buffer | undefined> {
-    const [value, mark] = await this.#mget(key, this.keys.epoch(projectId));
-    if (mark?.[0] === CLEAN) return value ?? undefined;
-    return this.#readUnsettled(projectId, key, mark);
+    return (await this.readWith(projectId, key))[0];
+  }
+
+  /**
+   * {@link read}, and what stands at a second key, which is shown as it is.
+   * @returns both, of the same moment.
+   */
+  async readWith(projectId: ProjectId, key: string, ...beside: [] | [string]): Promise<[Buffer?, Buffer?]> {
+    const reply = await this.#mget(key, ...beside, this.keys.epoch(projectId));
+    const mark = reply.at(-1);
+    if (mark?.[0] === CLEAN) return [reply[0] ?? undefined, (beside.length > 0 && reply[1]) || undefined];
+    return this.#readUnsettled(projectId, key, beside, mark);
   }
 
   /** @returns whether something stands at the key that is no string, which {@link read} cannot tell from nothing. */
@@ -36,19 +45,20 @@ export class CacheReader {
   async #readUnsettled(
     projectId: ProjectId,
     key: string,
+    beside: readonly string[],
     mark: Buffer | null | undefined,
-  ): Promise<Buffer | undefined> {
+  ): Promise<[Buffer?, Buffer?]> {
     const seen = parseMark(mark) ?? (await this.epoch.load(projectId));
     if (seen.dirty) this.sweeper.sweepSoon(projectId);
     const freshKey = this.keys.fresh(projectId);
     const fresh = await this.gateway.call('cache', 'cache.fresh', (client) => client.hget(freshKey, key));
-    const [value, now] = await this.#mget(key, this.keys.epoch(projectId));
-    const current = parseMark(now);
+    const reply = await this.#mget(key, ...beside, this.keys.epoch(projectId));
+    const current = parseMark(reply.at(-1));
     const visible = current !== undefined && (!current.dirty || current.epoch === fresh);
-    return visible ? (value ?? undefined) : undefined;
+    return visible ? [reply[0] ?? undefined, (beside.length > 0 && reply[1]) || undefined] : [];
   }
 
-  #mget(key: string, epochKey: string): Promise<(Buffer | null)[]> {
-    return this.gateway.call('cache', 'cache.read', (client) => client.mgetBuffer(key, epochKey));
+  #mget(...keys: string[]): Promise<(Buffer | null)[]> {
+    return this.gateway.call('cache', 'cache.read', (client) => client.mgetBuffer(...keys));
   }
 }

@@ -9,7 +9,10 @@ export interface FoundVersion {
   readonly version: string;
 }
 
-/** Key names of documents and of what keeps them coherent. */
+/** The type under which documents are loaded: their keys are the shared ones. */
+export const DOCUMENT_TYPE = 'doc';
+
+/** Key names of documents and entries and of what keeps them coherent. */
 @Injectable()
 export class CacheKeys {
   constructor(private readonly keys: KeyBuilder) {}
@@ -47,14 +50,35 @@ export class CacheKeys {
     return this.keys.key(projectId, 'cache', 'deleted');
   }
 
+  /** A loaded value of another type than documents. String, JSON or gzip of it, on the cache server; TTL: its type's. */
+  entry(projectId: ProjectId, type: string, id: string): string {
+    return this.keys.key(projectId, 'entry', type, id);
+  }
+
+  /** What a load noted of its bytes: until when they are fresh, its duration, their checksum. String; TTL: the value's. */
+  meta(projectId: ProjectId, type: string, id: string): string {
+    return this.keys.key(projectId, 'cache', 'meta', type, id);
+  }
+
+  /** A load is under way. String; TTL: the load's time-out and a second. */
+  lease(projectId: ProjectId, type: string, id: string): string {
+    return this.keys.key(projectId, 'cache', 'lease', type, id);
+  }
+
+  /** The greatest fence of a lock that wrote the document. String, on the cache server; TTL 7 days. */
+  guard(projectId: ProjectId, docId: string): string {
+    return this.keys.key(projectId, 'cache', 'fence', docId);
+  }
+
   /** A process is sweeping the project. String, on the cache server; TTL 15 s, renewed. */
   sweeping(projectId: ProjectId): string {
     return this.keys.key(projectId, 'cache', 'sweeping');
   }
 
-  /** @returns whether a key of the project belongs to documents. */
-  isOfDocuments(projectId: ProjectId, key: string): boolean {
-    return this.keys.parts(projectId, key)?.[0] === 'doc';
+  /** @returns whether an invalidation makes the key invisible: documents, entries and what is noted of them. */
+  isInvalidated(projectId: ProjectId, key: string): boolean {
+    const [kind, part] = this.keys.parts(projectId, key) ?? [];
+    return kind === 'doc' || kind === 'entry' || (kind === 'cache' && part === 'meta');
   }
 
   /** @returns what the key says, or `undefined` when it is no version of a document. */

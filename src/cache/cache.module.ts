@@ -8,8 +8,12 @@ import { CacheService } from './cache.service.js';
 import { CacheSweeper } from './cache.sweeper.js';
 import { DocumentCodec } from './document-codec.js';
 import { DocumentController } from './document.controller.js';
+import { EntryCache } from './entry/entry-cache.js';
+import { EntryCodec } from './entry/entry-codec.js';
+import { EntryLoads } from './entry/entry-loads.js';
+import { EntryScripts } from './entry/entry.scripts.js';
 
-/** The document cache, shared with other programs. */
+/** The cache: documents, shared with other programs, and what other modules load through it. */
 @Module({
   controllers: [DocumentController],
   providers: [
@@ -20,6 +24,10 @@ import { DocumentController } from './document.controller.js';
     CacheSweeper,
     CacheReader,
     DocumentCodec,
+    EntryScripts,
+    EntryCodec,
+    EntryLoads,
+    EntryCache,
     CacheService,
   ],
   exports: [CacheService],

@@ -2,14 +2,14 @@ import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { CacheKeys } from './cache.keys.js';
+import { CacheKeys, DOCUMENT_TYPE } from './cache.keys.js';
 
 export const putDocument = defineScript({
   op: 'cache.put',
   file: new URL('./lua/put.lua', import.meta.url),
   role: 'cache',
-  keys: ['epoch', 'fresh', 'doc', 'version', 'versions'],
-  args: ['expected', 'value', 'number', 'ttl_ms'],
+  keys: ['epoch', 'fresh', 'doc', 'version', 'versions', 'meta', 'lease', 'guard'],
+  args: ['expected', 'value', 'number', 'ttl_ms', 'fence'],
   buffers: true,
 });
 
@@ -17,7 +17,7 @@ export const deleteDocument = defineScript({
   op: 'cache.delete',
   file: new URL('./lua/delete.lua', import.meta.url),
   role: 'cache',
-  keys: ['doc', 'versions', 'deleted'],
+  keys: ['doc', 'versions', 'deleted', 'meta', 'lease'],
   args: ['doc_id'],
 });
 
@@ -68,7 +68,8 @@ export type PutOutcome =
   | { readonly outcome: 'stored' }
   /** `current` is empty when nothing is there. */
   | { readonly outcome: 'differs'; readonly current: Buffer }
-  | { readonly outcome: 'epoch_unknown' };
+  | { readonly outcome: 'epoch_unknown' }
+  | { readonly outcome: 'fenced' };
 
 export interface PutInput {
   readonly docId: string;
@@ -77,6 +78,8 @@ export interface PutInput {
   readonly expected: Buffer;
   readonly value: Buffer;
   readonly ttlMs: number;
+  /** The fence of the lock under which the caller writes. */
+  readonly fence: number | undefined;
 }
 
 /** The cache's scripts, typed. */
@@ -95,10 +98,20 @@ export class CacheScripts {
         doc: this.keys.doc(projectId, input.docId),
         version: this.keys.version(projectId, input.docId, input.version),
         versions: this.keys.versions(projectId, input.docId),
+        meta: this.keys.meta(projectId, DOCUMENT_TYPE, input.docId),
+        lease: this.keys.lease(projectId, DOCUMENT_TYPE, input.docId),
+        guard: this.keys.guard(projectId, input.docId),
       },
-      args: { expected: input.expected, value: input.value, number: input.version, ttl_ms: input.ttlMs },
-    })) as [1] | [0, Buffer] | [-1, undefined];
+      args: {
+        expected: input.expected,
+        value: input.value,
+        number: input.version,
+        ttl_ms: input.ttlMs,
+        fence: input.fence ?? '',
+      },
+    })) as [1] | [0, Buffer] | [-1 | -2, undefined];
     if (status === 1) return { outcome: 'stored' };
+    if (status === -2) return { outcome: 'fenced' };
     return status === 0 ? { outcome: 'differs', current: current! } : { outcome: 'epoch_unknown' };
   }
 
@@ -109,6 +122,8 @@ export class CacheScripts {
         doc: this.keys.doc(projectId, docId),
         versions: this.keys.versions(projectId, docId),
         deleted: this.keys.deleted(projectId),
+        meta: this.keys.meta(projectId, DOCUMENT_TYPE, docId),
+        lease: this.keys.lease(projectId, DOCUMENT_TYPE, docId),
       },
       args: { doc_id: docId },
     })) as [number];

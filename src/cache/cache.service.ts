@@ -7,11 +7,15 @@ import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { CacheEpoch } from './cache-epoch.js';
 import { CacheReader } from './cache-reader.js';
-import { CacheKeys } from './cache.keys.js';
+import { CacheKeys, DOCUMENT_TYPE } from './cache.keys.js';
 import { CacheMetrics, type CacheStats } from './cache.metrics.js';
 import { CacheScripts } from './cache.scripts.js';
 import { CacheSweeper } from './cache.sweeper.js';
 import { DocumentCodec, type StoredDocument } from './document-codec.js';
+import { DocumentDto } from './dto/document.dto.js';
+import { EntryCache } from './entry/entry-cache.js';
+import type { Loader } from './entry/entry-loads.js';
+import { type Entry, type EntryName, EntryType, type LoadPolicy } from './entry/entry-type.js';
 
 /** A document: the four fields that every program agrees on. */
 export interface Document {
@@ -25,6 +29,11 @@ export interface Document {
 export interface PutOptions {
   /** How long it is kept, in seconds (1 to 31,536,000). Default: the setting `DOCUMENT_TTL_SECONDS`. */
   readonly ttlSeconds?: number | undefined;
+  /**
+   * The fence of the lock under which the caller writes (`lock.fence`): a write with a smaller fence than one before is refused,
+   * so a holder that lost its lock unnoticed cannot overwrite what the next one wrote. Always the same lock for a document.
+   */
+  readonly fence?: number | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -35,6 +44,9 @@ const MAX_ROUNDS = 200;
 /** The document cache of each project. Every method may reject with AppError `redis_unavailable`. */
 @Injectable()
 export class CacheService implements OnModuleInit {
+  /** Documents as entries: `cache.getOrLoad(projectId, cache.documents.of('guide'), loader)`. */
+  readonly documents: EntryType<DocumentDto>;
+
   constructor(
     private readonly config: AppConfig,
     private readonly reader: CacheReader,
@@ -46,7 +58,17 @@ export class CacheService implements OnModuleInit {
     private readonly metrics: CacheMetrics,
     private readonly purges: PurgeRegistry,
     private readonly figures: StatsRegistry,
-  ) {}
+    private readonly entries: EntryCache,
+  ) {
+    this.documents = new EntryType({
+      name: DOCUMENT_TYPE,
+      type: DocumentDto,
+      ttlMs: config.DOCUMENT_TTL_SECONDS * 1000,
+      compressFrom: config.CACHE_COMPRESS_MIN_BYTES > 0 ? config.CACHE_COMPRESS_MIN_BYTES : Infinity,
+      fields: ['id', 'title', 'content', 'version'],
+      accepts: ({ id }, of) => id === of,
+    });
+  }
 
   onModuleInit(): void {
     // The purge sweeps for itself; the mark goes last, because what it hides would come back to life without it.
@@ -59,6 +81,28 @@ export class CacheService implements OnModuleInit {
       const { hits, misses } = this.metrics.stats(projectId);
       return { hits, misses, hit_rate: hits + misses === 0 ? null : hits / (hits + misses) };
     });
+  }
+
+  /**
+   * @returns the entry's value, from the cache or else from its loader: one load, however many callers and processes ask at
+   * once. A load during which the entry was deleted, invalidated or written by anybody is dropped and done anew. Treat the
+   * value as read-only: callers of one load share it. Redis being away is no error: the loader runs, bounded in parallel.
+   * @param overrides what differs from the entry type for this call.
+   * @throws what the loader throws, unless a stale value is within its grace time; `LoadTimeout`.
+   */
+  getOrLoad<T extends object>(
+    projectId: ProjectId,
+    entry: Entry<T>,
+    loader: Loader<T>,
+    overrides: Partial<LoadPolicy> = {},
+  ): Promise<T> {
+    return this.entries.getOrLoad(projectId, entry, loader, overrides);
+  }
+
+  /** Removes an entry, also one that is being loaded: every read that starts after this has returned misses it. */
+  async drop(projectId: ProjectId, entry: EntryName): Promise<void> {
+    if (entry.type.name === DOCUMENT_TYPE) await this.delete(projectId, entry.id);
+    else await this.entries.drop(projectId, entry);
   }
 
   /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. */
@@ -74,13 +118,14 @@ export class CacheService implements OnModuleInit {
   /**
    * Stores the document, also as that version. A stored one with the same version, title and content is kept as it is, with
    * its foreign fields, and lives on for the new TTL; what is stored but is no document is replaced.
-   * @throws AppError `conflict` when the stored version is newer, or equal with other content; `storage_full`;
+   * @throws AppError `conflict` when the stored version is newer, or equal with other content; `lock_lost` when a greater
+   * fence has written it; `storage_full`;
    * `validation_failed`; `payload_too_large`.
    */
   async put(
     projectId: ProjectId,
     document: Document,
-    { ttlSeconds = this.config.DOCUMENT_TTL_SECONDS }: PutOptions = {},
+    { ttlSeconds = this.config.DOCUMENT_TTL_SECONDS, fence }: PutOptions = {},
   ): Promise<void> {
     if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) {
       throw invalid('cache.put', [
@@ -92,8 +137,18 @@ export class CacheService implements OnModuleInit {
     let expected: Buffer = NOTHING;
     let value = encoded;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const reply = await this.scripts.put(projectId, { docId, version, expected, value, ttlMs: ttlSeconds * 1000 });
+      const reply = await this.scripts.put(projectId, {
+        docId,
+        version,
+        expected,
+        value,
+        ttlMs: ttlSeconds * 1000,
+        fence,
+      });
       if (reply.outcome === 'stored') return;
+      if (reply.outcome === 'fenced') {
+        throw new AppError('lock_lost', 'cache.put', 'A later holder of the lock has written the document.');
+      }
       if (reply.outcome === 'epoch_unknown') {
         await this.epoch.load(projectId);
         continue;

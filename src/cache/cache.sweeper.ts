@@ -148,7 +148,7 @@ export class CacheSweeper implements OnModuleDestroy {
     const claim = this.keys.sweeping(projectId);
     for await (const batch of this.scan.batches(projectId, 'cache', { signal: this.#closing.signal })) {
       await this.gateway.call('cache', 'cache.sweep.claim', (client) => client.pexpire(claim, CLAIM_MS));
-      const found = batch.filter((key) => this.keys.isOfDocuments(projectId, key));
+      const found = batch.filter((key) => this.keys.isInvalidated(projectId, key));
       if (found.length > 0) yield found;
     }
   }

@@ -3,7 +3,7 @@ import type { ProjectId } from '../common/project-id.js';
 import { sha256 } from '../common/tokens.js';
 import { KeyBuilder } from '../redis/key-builder.js';
 
-/** Key and channel names of locks. */
+/** Key and channel names of locks. A script may derive the other keys of a lock from the lock's own. */
 @Injectable()
 export class LockKeys {
   constructor(private readonly keys: KeyBuilder) {}
@@ -18,13 +18,23 @@ export class LockKeys {
     return this.keys.key(projectId, 'lock', name, 'fence');
   }
 
+  /** Who waits for the lock. ZSET token → arrival in µs; TTL one minute, renewed. */
+  queue(projectId: ProjectId, name: string): string {
+    return this.keys.key(projectId, 'lock', name, 'queue');
+  }
+
+  /** Until when each waiter counts as alive. ZSET token → ms; TTL one minute, renewed. */
+  alive(projectId: ProjectId, name: string): string {
+    return this.keys.key(projectId, 'lock', name, 'alive');
+  }
+
   /** Remembers that this token released the lock, so that a repetition gets the same answer. String; TTL 10 minutes. */
   released(projectId: ProjectId, name: string, token: string): string {
     return this.keys.key(projectId, 'lock', name, 'released', sha256(token, 22));
   }
 
-  /** Channel: the lock became free. */
-  free(projectId: ProjectId, name: string): string {
-    return this.keys.key(projectId, 'lock', name, 'free');
+  /** Channel: a lock of the project was handed to one who waits. */
+  wake(projectId: ProjectId): string {
+    return this.keys.key(projectId, 'lock');
   }
 }

@@ -4,17 +4,27 @@ import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { LockKeys } from './lock.keys.js';
 
+const lua = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
+
 export const acquireLock = defineScript({
   op: 'lock.acquire',
-  file: new URL('./lua/acquire.lua', import.meta.url),
+  file: lua('acquire'),
   role: 'state',
-  keys: ['lock', 'fence'],
-  args: ['token', 'ttl_ms'],
+  keys: ['lock', 'fence', 'queue', 'alive', 'wake'],
+  args: ['token', 'ttl_ms', 'wait'],
+});
+
+export const beatForWaiters = defineScript({
+  op: 'lock.beat',
+  file: lua('beat'),
+  role: 'state',
+  keys: ['wake', 'locks...'],
+  args: ['waiters...'],
 });
 
 export const extendLock = defineScript({
   op: 'lock.extend',
-  file: new URL('./lua/extend.lua', import.meta.url),
+  file: lua('extend'),
   role: 'state',
   keys: ['lock'],
   args: ['token', 'ttl_ms'],
@@ -22,9 +32,9 @@ export const extendLock = defineScript({
 
 export const releaseLock = defineScript({
   op: 'lock.release',
-  file: new URL('./lua/release.lua', import.meta.url),
+  file: lua('release'),
   role: 'state',
-  keys: ['lock', 'released', 'free'],
+  keys: ['lock', 'released', 'fence', 'queue', 'alive', 'wake'],
   args: ['token'],
 });
 
@@ -40,6 +50,15 @@ export interface Granted {
 export interface Held {
   readonly granted: false;
   readonly leftMs: number;
+  /** Where the caller stands among those who wait; empty for who does not. */
+  readonly place: string;
+}
+
+/** One who waits for a lock. */
+export interface Waiting {
+  readonly name: string;
+  readonly token: string;
+  readonly place: string;
 }
 
 /** The lock's scripts, typed. */
@@ -50,14 +69,35 @@ export class LockScripts {
     private readonly keys: LockKeys,
   ) {}
 
-  async acquire(projectId: ProjectId, name: string, token: string, ttlMs: number): Promise<Granted | Held> {
+  /** @param wait whether to queue up when the lock is not to be had now. */
+  async acquire(
+    projectId: ProjectId,
+    name: string,
+    token: string,
+    ttlMs: number,
+    wait: boolean,
+  ): Promise<Granted | Held> {
     const reply = (await this.runner.run(acquireLock, {
-      keys: { lock: this.keys.lock(projectId, name), fence: this.keys.fence(projectId, name) },
-      args: { token, ttl_ms: ttlMs },
+      keys: {
+        lock: this.keys.lock(projectId, name),
+        fence: this.keys.fence(projectId, name),
+        queue: this.keys.queue(projectId, name),
+        alive: this.keys.alive(projectId, name),
+        wake: this.keys.wake(projectId),
+      },
+      args: { token, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
     })) as [number, number | string, string];
     return reply[0] === 1
       ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) }
-      : { granted: false, leftMs: Number(reply[1]) };
+      : { granted: false, leftMs: Number(reply[1]), place: reply[2] };
+  }
+
+  /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
+  async beat(projectId: ProjectId, waiting: readonly Waiting[]): Promise<readonly number[]> {
+    return (await this.runner.run(beatForWaiters, {
+      keys: { wake: this.keys.wake(projectId), locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
+      args: { waiters: waiting.flatMap(({ token, place }) => [token, place]) },
+    })) as number[];
   }
 
   /** @returns `undefined` when the token is not the holder's. */
@@ -69,13 +109,16 @@ export class LockScripts {
     return reply[0] === 1 ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) } : undefined;
   }
 
-  /** @returns whether this token held the lock, now or when it released it before. */
+  /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
   async release(projectId: ProjectId, name: string, token: string): Promise<boolean> {
     const reply = (await this.runner.run(releaseLock, {
       keys: {
         lock: this.keys.lock(projectId, name),
         released: this.keys.released(projectId, name, token),
-        free: this.keys.free(projectId, name),
+        fence: this.keys.fence(projectId, name),
+        queue: this.keys.queue(projectId, name),
+        alive: this.keys.alive(projectId, name),
+        wake: this.keys.wake(projectId),
       },
       args: { token },
     })) as [number];

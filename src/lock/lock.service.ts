@@ -4,9 +4,10 @@ import type { ProjectId } from '../common/project-id.js';
 import { Stopping } from '../common/stopping.js';
 import { monotonicMs } from '../common/time.js';
 import { randomToken } from '../common/tokens.js';
-import { RedisSubscriber } from '../redis/redis-subscriber.js';
-import { LockKeys } from './lock.keys.js';
-import { LockScripts } from './lock.scripts.js';
+import { invalid } from '../common/validation.js';
+import { GuardedLock } from './guarded-lock.js';
+import { type Granted, type Held, LockScripts } from './lock.scripts.js';
+import { WaitingRooms } from './waiting-rooms.js';
 
 /** A lock that the caller holds until `expiresAt`. */
 export interface HeldLock {
@@ -21,33 +22,66 @@ export interface HeldLock {
 export interface AcquireOptions {
   /** How long the lock is held unless it is prolonged, in ms (100–300,000). */
   readonly ttlMs: number;
-  /** How long to wait for a held lock, in ms (0–30,000). Default 0. */
+  /** How long to wait for a held lock, in ms (0–30,000). Default 0. Those who wait get it in the order of arrival. */
   readonly waitMs?: number;
   /** Gives up waiting, for instance because the client went away. */
   readonly signal?: AbortSignal;
 }
+
+export interface HoldOptions extends AcquireOptions {
+  /** How long the lock may be held in all, however well its extension goes, in ms (up to a day). */
+  readonly maxHoldMs: number;
+}
+
+/** A grant, and when it was asked for: Redis counts its TTL from a later moment. */
+interface Taken {
+  readonly grant: Granted;
+  readonly sentAt: number;
+}
+
+const DAY_MS = 86_400_000;
 
 /** Mutual exclusion inside one project, with fencing tokens. */
 @Injectable()
 export class LockService {
   constructor(
     private readonly scripts: LockScripts,
-    private readonly keys: LockKeys,
-    private readonly subscriber: RedisSubscriber,
+    private readonly rooms: WaitingRooms,
     private readonly stopping: Stopping,
   ) {}
 
   /**
-   * Takes the lock, waiting up to `waitMs` for it.
+   * Takes the lock, waiting up to `waitMs` for it. The caller prolongs it itself; {@link hold} does that for him.
    * @throws AppError `locked` when it is still held then; its `retryAfterSeconds` is the rest of the holder's TTL.
    */
   async acquire(projectId: ProjectId, name: string, options: AcquireOptions): Promise<HeldLock> {
-    const { ttlMs, waitMs = 0 } = options;
     const token = randomToken();
-    const first = await this.scripts.acquire(projectId, name, token, ttlMs);
-    if (first.granted) return { token, fence: first.fence, expiresAt: first.expiresAt };
-    if (waitMs <= 0) throw locked(first.leftMs);
-    return this.#wait(projectId, name, token, options, first.leftMs);
+    const { grant } = await this.#take(projectId, name, token, options);
+    return { token, fence: grant.fence, expiresAt: grant.expiresAt };
+  }
+
+  /**
+   * Takes the lock, keeps prolonging it, and frees it at the end of the block: `await using lock = await locks.hold(…)`.
+   * `lock.signal` fires before anyone else can hold the lock; see {@link GuardedLock}.
+   * @throws AppError as {@link acquire}.
+   */
+  async hold(projectId: ProjectId, name: string, options: HoldOptions): Promise<GuardedLock> {
+    const { ttlMs, maxHoldMs } = options;
+    if (!Number.isInteger(maxHoldMs) || maxHoldMs < ttlMs || maxHoldMs > DAY_MS) {
+      throw invalid('lock.hold', [{ field: 'maxHoldMs', message: `must be an integer from ttlMs to ${DAY_MS}` }]);
+    }
+    const token = randomToken();
+    const { grant, sentAt } = await this.#take(projectId, name, token, options);
+    return new GuardedLock({
+      name,
+      token,
+      fence: grant.fence,
+      ttlMs,
+      maxHoldMs,
+      grantedAt: sentAt,
+      extend: () => this.scripts.extend(projectId, name, token, ttlMs),
+      release: () => this.scripts.release(projectId, name, token),
+    });
   }
 
   /**
@@ -68,48 +102,97 @@ export class LockService {
     if (!(await this.scripts.release(projectId, name, token))) throw lost('lock.release');
   }
 
-  // A release wakes the waiters at once; the rest of the holder's TTL is the latest moment to look again, so that a lost
-  // wake-up or a dead holder costs time, not progress. Shutdown ends all waiting.
+  async #take(projectId: ProjectId, name: string, token: string, options: AcquireOptions): Promise<Taken> {
+    const { ttlMs, waitMs = 0, signal } = options;
+    if (!Number.isInteger(ttlMs) || ttlMs < 100 || ttlMs > 300_000) {
+      throw invalid('lock.acquire', [{ field: 'ttlMs', message: 'must be an integer from 100 to 300000' }]);
+    }
+    const signals = [this.stopping.signal, ...(signal ? [signal] : [])];
+    const waits = waitMs > 0 && !signals.some(({ aborted }) => aborted);
+    const sentAt = monotonicMs();
+    const first = await this.scripts.acquire(projectId, name, token, ttlMs, waits);
+    if (first.granted) return { grant: first, sentAt };
+    if (!waits) throw locked(first.leftMs);
+    return this.#wait(projectId, name, token, ttlMs, first, sentAt + waitMs, signals);
+  }
+
   async #wait(
     projectId: ProjectId,
     name: string,
     token: string,
-    options: AcquireOptions,
-    leftMs: number,
-  ): Promise<HeldLock> {
-    const deadline = monotonicMs() + (options.waitMs ?? 0);
-    const signals = [this.stopping.signal, ...(options.signal ? [options.signal] : [])];
-    let wake = (): void => undefined;
-    const unsubscribe = await this.subscriber.subscribe(this.keys.free(projectId, name), () => wake());
+    ttlMs: number,
+    held: Held,
+    deadline: number,
+    signals: readonly AbortSignal[],
+  ): Promise<Taken> {
+    const turns = new Turns(deadline, signals);
+    const leave = this.rooms.enter(projectId, { name, token, place: held.place }, held.leftMs, () => turns.call());
+    let leftMs = held.leftMs;
     try {
-      let left = leftMs;
-      for (;;) {
-        const freed = new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        const result = await this.scripts.acquire(projectId, name, token, options.ttlMs);
-        if (result.granted) return { token, fence: result.fence, expiresAt: result.expiresAt };
-        left = result.leftMs;
-        const rest = deadline - monotonicMs();
-        if (rest <= 0 || signals.some(({ aborted }) => aborted)) throw locked(left);
-        await Promise.race([freed, timeout(Math.min(rest, left + 1), signals)]);
+      while (await turns.next()) {
+        const sentAt = monotonicMs();
+        const result = await this.scripts.acquire(projectId, name, token, ttlMs, false);
+        if (result.granted) return { grant: result, sentAt };
+        leftMs = result.leftMs;
+        this.rooms.again(projectId);
       }
+      throw locked(leftMs);
+    } catch (error) {
+      // The place is given up (no beat may take it again), and the lock too, should it have been handed over just now. Without
+      // Redis both lapse.
+      leave();
+      await this.scripts.release(projectId, name, token).catch(() => undefined);
+      throw error;
     } finally {
-      unsubscribe();
+      leave();
+      turns.end();
     }
   }
 }
 
-function timeout(ms: number, signals: readonly AbortSignal[]): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    for (const signal of signals) signal.addEventListener('abort', done, { once: true });
-  });
+/** The turns of one who waits, until its time is over or somebody gives up for it. */
+class Turns {
+  #called = false;
+  #over = false;
+  #wake = (): void => undefined;
+  readonly #timer: NodeJS.Timeout;
+  readonly #stop = (): void => {
+    this.#over = true;
+    this.#wake();
+  };
+
+  constructor(
+    deadline: number,
+    private readonly signals: readonly AbortSignal[],
+  ) {
+    this.#timer = setTimeout(this.#stop, deadline - monotonicMs());
+    for (const signal of signals) {
+      signal.addEventListener('abort', this.#stop, { once: true });
+      if (signal.aborted) this.#stop();
+    }
+  }
+
+  call(): void {
+    this.#called = true;
+    this.#wake();
+  }
+
+  /** @returns `false` once the time is over. */
+  async next(): Promise<boolean> {
+    if (!this.#called && !this.#over) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const called = this.#called && !this.#over;
+    this.#called = false;
+    return called;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    for (const signal of this.signals) signal.removeEventListener('abort', this.#stop);
+  }
 }
 
 function locked(leftMs: number): AppError {

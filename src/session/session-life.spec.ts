@@ -137,6 +137,28 @@ describe('the life of a session', () => {
     expect(await accepted(projectId, token)).toBe(false);
   });
 
+  it('leaves nothing behind over 1,000 races of log-out, touch, save and rotation', async () => {
+    const projectId = newProject();
+    for (let batch = 0; batch < 20; batch += 1) {
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          const userId = `user-${i}`;
+          const { session, token } = await sessions.open(projectId, { userId, role: 'viewer' });
+          await app.state.zadd(keys.index(projectId), session.expiresAt - HOUR, session.sessionId);
+          const race = [
+            () => sessions.end(projectId, session.sessionId),
+            () => sessions.authenticate(projectId, token),
+            () => sessions.save(projectId, session.sessionId, 1, { i }),
+            () => sessions.rotate(projectId, token, { userId, role: 'editor' }),
+          ].sort(() => Math.random() - 0.5);
+          await Promise.allSettled(race.map((step) => step()));
+          expect(await app.state.exists(keys.session(projectId, session.sessionId))).toBe(0);
+        }),
+      );
+    }
+    expect(await app.state.zcard(keys.index(projectId))).toBe(0);
+  });
+
   it('takes one of many concurrent changes, and tells the others', async () => {
     const projectId = newProject();
     const { session } = await open(projectId);

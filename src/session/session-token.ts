@@ -12,7 +12,11 @@ export interface SessionToken {
 
 /** @returns a new session's token for the client, and what is kept of it. */
 export function issueToken(userId: string): SessionToken & { readonly token: string } {
-  const sessionId = `${userHash(userId)}.${randomId()}`;
+  return issueSecret(`${userHash(userId)}.${randomId()}`);
+}
+
+/** @returns a token with a new secret for a session that there is. */
+export function issueSecret(sessionId: string): SessionToken & { readonly token: string } {
   const secret = randomToken();
   return { sessionId, secretHash: sha256(secret), token: `${sessionId}.${secret}` };
 }

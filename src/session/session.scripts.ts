@@ -24,6 +24,14 @@ export const checkSession = defineScript({
   args: ['session_id', 'secret'],
 });
 
+export const rotateSession = defineScript({
+  op: 'session.rotate',
+  file: lua('rotate'),
+  role: 'state',
+  keys: ['index', 'session'],
+  args: ['session_id', 'user_id', 'secret', 'new_secret', 'role', 'grace_ms'],
+});
+
 export const readSessions = defineScript({
   op: 'session.read',
   file: lua('read'),
@@ -84,6 +92,16 @@ export interface Session {
   readonly expiresAt: number;
 }
 
+/** What a rotation changes. */
+export interface Rotation {
+  /** Whose session it must be. */
+  readonly userId: string;
+  readonly role: Role;
+  readonly newSecretHash: string;
+  /** How long the secret before stays good, with the role before, in ms. */
+  readonly graceMs: number;
+}
+
 /** What a request with a session has proven. */
 export type ProvenSession = Pick<Session, 'sessionId' | 'userId' | 'role' | 'expiresAt'>;
 
@@ -133,6 +151,28 @@ export class SessionScripts {
     })) as [number, string, Role, string];
     if (reply[0] !== 1) return undefined;
     return { sessionId, userId: reply[1], role: reply[2], expiresAt: Number(reply[3]) };
+  }
+
+  /** @returns `undefined` when there is no such session of the user, or the secret is not its present one. */
+  async rotate(
+    projectId: ProjectId,
+    { sessionId, secretHash }: SessionToken,
+    { userId, role, newSecretHash, graceMs }: Rotation,
+  ): Promise<Session | undefined> {
+    const reply = (await this.runner.run(rotateSession, {
+      keys: { index: this.keys.index(projectId), session: this.keys.session(projectId, sessionId) },
+      args: {
+        session_id: sessionId,
+        user_id: userId,
+        secret: secretHash,
+        new_secret: newSecretHash,
+        role,
+        grace_ms: graceMs,
+      },
+    })) as [1, ...Row] | [0];
+    if (reply[0] === 0) return undefined;
+    const [, ...row] = reply;
+    return toSession(sessionId, row);
   }
 
   /** @returns those of the sessions that live, in the same order. */

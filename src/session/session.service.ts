@@ -8,10 +8,13 @@ import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { SessionKeys } from './session.keys.js';
 import { type ProvenSession, type Session, SessionScripts } from './session.scripts.js';
-import { issueToken, parseToken, SESSION_ID } from './session-token.js';
+import { issueSecret, issueToken, parseToken, SESSION_ID } from './session-token.js';
 
 /** Living sessions of one user in one project; one more ends the oldest. */
 export const SESSIONS_PER_USER = 10;
+
+/** How long the secret before a rotation stays good, with the role before, so that requests under way do not break. */
+export const ROTATION_GRACE_MS = 10_000;
 
 export interface OpenOptions {
   readonly userId: string;
@@ -21,6 +24,12 @@ export interface OpenOptions {
   readonly data?: object;
   /** How long it lives without a request, in seconds (1 to `SESSION_MAX_SECONDS`). Default `SESSION_TTL_SECONDS`. */
   readonly ttlSeconds?: number;
+}
+
+/** A session and its token, which cannot be had again: Redis holds a hash only. */
+export interface IssuedSession {
+  readonly session: Session;
+  readonly token: string;
 }
 
 export interface SessionPage {
@@ -45,7 +54,7 @@ export class SessionService {
    * @returns the session and its token, which cannot be had again: Redis holds a hash only.
    * @throws AppError `validation_failed` for a TTL beyond `SESSION_MAX_SECONDS`.
    */
-  async open(projectId: ProjectId, options: OpenOptions): Promise<{ session: Session; token: string }> {
+  async open(projectId: ProjectId, options: OpenOptions): Promise<IssuedSession> {
     const { userId, role, data = {}, ttlSeconds = this.config.SESSION_TTL_SECONDS } = options;
     const max = this.config.SESSION_MAX_SECONDS;
     if (ttlSeconds > max) throw invalid('session.open', [{ field: 'ttl_seconds', message: `must not exceed ${max}` }]);
@@ -70,6 +79,31 @@ export class SessionService {
     const proven = parsed && (await this.scripts.check(projectId, parsed));
     if (!proven) throw unknown('session.check');
     return proven;
+  }
+
+  /**
+   * Gives a session a new secret and role: whenever what the user may do changes, so that a token which was taken before is
+   * worth nothing soon. For 10 s the secret before passes too, with the role before; it rotates nothing any more.
+   * @param token the session's present token. @returns the session and its new token.
+   * @throws AppError `not_found` when it is no living session of the user, or the token is not its present one.
+   */
+  async rotate(
+    projectId: ProjectId,
+    token: string,
+    { userId, role }: { readonly userId: string; readonly role: Role },
+  ): Promise<IssuedSession> {
+    const present = parseToken(token);
+    const next = present && issueSecret(present.sessionId);
+    const session =
+      present &&
+      (await this.scripts.rotate(projectId, present, {
+        userId,
+        role,
+        newSecretHash: next!.secretHash,
+        graceMs: ROTATION_GRACE_MS,
+      }));
+    if (!session) throw new AppError('not_found', 'session.rotate', 'There is no such session of the caller.');
+    return { session, token: next!.token };
   }
 
   /** @returns whose session this token logged out within the last 10 minutes, `undefined` when it did not. */
@@ -113,6 +147,13 @@ export class SessionService {
   /** Logs out. Repeating it has the same outcome. @returns whether the session ended, now or within the last 10 minutes. */
   async end(projectId: ProjectId, sessionId: string): Promise<boolean> {
     return SESSION_ID.test(sessionId) && this.scripts.end(projectId, sessionId);
+  }
+
+  /** Ends the session of this token, if it is one of the user's: what a new log-in replaces. */
+  async endReplaced(projectId: ProjectId, token: string, userId: string): Promise<void> {
+    const parsed = parseToken(token);
+    const proven = parsed && (await this.scripts.check(projectId, parsed));
+    if (proven?.userId === userId) await this.scripts.end(projectId, parsed!.sessionId);
   }
 
   /** Ends all sessions of a user. */

@@ -217,6 +217,13 @@ export const STEPS: Step[] = [
       void (memo.session = { id: body.session_id, token: body.token }),
   },
   {
+    route: 'POST /sessions/rotate',
+    status: 200,
+    call: (c, memo) => c.post('/sessions/rotate').send({ token: memo.session!.token }),
+    learn: (body: { session_id: string; token: string }, memo) =>
+      void (memo.session = { id: body.session_id, token: body.token }),
+  },
+  {
     route: 'GET /sessions/current',
     status: 200,
     call: (c, memo) => c.get('/sessions/current').set('Authorization', `Session ${memo.session!.token}`),

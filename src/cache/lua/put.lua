@@ -8,20 +8,28 @@
 -- KEYS[3] doc       proj:<p>:doc:<d>                string
 -- KEYS[4] version   proj:<p>:doc:<d>:version:<v>    string
 -- KEYS[5] versions  proj:<p>:doc:<d>:versions       ZSET version by its expiry in ms
+-- KEYS[6] meta      proj:<p>:cache:meta:doc:<d>      string, what a load noted of its bytes
+-- KEYS[7] lease     proj:<p>:cache:lease:doc:<d>     string, a load that is under way
+-- KEYS[8] guard     proj:<p>:cache:fence:<d>         string, the greatest fence that wrote the document
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] expected   bytes that the caller has seen, '' for none
 -- ARGV[3] value      bytes to store
 -- ARGV[4] number     the version
 -- ARGV[5] ttl_ms     ms
--- Returns {1} when stored, {0, bytes} when other bytes ('' for none) are there, {-1} when the epoch is missing, LATE, WRONGTYPE.
--- Cost: O(log versions), at most 20 commands. A document keeps its 1,000 longest-living versions.
+-- ARGV[6] fence      the fence of the lock under which the caller writes, '' for none
+-- Returns {1} when stored, {0, bytes} when other bytes ('' for none) are there, {-1} when the epoch is missing, {-2} when a
+-- greater fence has written it; LATE, WRONGTYPE.
+-- Cost: O(log versions), at most 24 commands. A document keeps its 1,000 longest-living versions.
 -- @include "prelude"
 local now = math.floor(redis_us() / 1000)
 if late(now) then return LATE end
 if not is_type(KEYS[1], 'string') or not is_type(KEYS[2], 'hash') or not is_type(KEYS[5], 'zset') then
   return WRONGTYPE
 end
+if not is_type(KEYS[8], 'string') then return WRONGTYPE end
 
+local guard = tonumber(redis.call('GET', KEYS[8])) or 0
+if ARGV[6] ~= '' and tonumber(ARGV[6]) < guard then return { -2 } end
 local mark = redis.call('GET', KEYS[1])
 if not mark then return { -1 } end
 local dirty = string.match(mark, '^dirty:(%d+)$')
@@ -32,6 +40,9 @@ if redis.call('TYPE', KEYS[3]).ok == 'string' and not (dirty and redis.call('HGE
 end
 if current ~= ARGV[2] then return { 0, current } end
 
+if ARGV[6] ~= '' then redis.call('SET', KEYS[8], ARGV[6], 'EX', 604800) end
+-- Whatever is being loaded is older than this.
+redis.call('UNLINK', KEYS[6], KEYS[7])
 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[5])
 redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[5])
 

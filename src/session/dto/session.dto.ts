@@ -18,6 +18,14 @@ export class OpenSessionDto {
   ttl_seconds?: number;
 }
 
+/** Gives a session a new secret, with the role that the bearer token says. */
+export class RotateSessionDto {
+  /** The session's present token. */
+  @IsString()
+  @Length(1, 256)
+  token!: string;
+}
+
 /** Replaces the data of a session. */
 export class SaveSessionDto {
   /** The new data, whole: a JSON object of at most 16 KiB. */

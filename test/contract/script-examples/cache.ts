@@ -10,6 +10,8 @@ import {
   sweepVersions,
 } from '../../../src/cache/cache.scripts.js';
 import { CacheService } from '../../../src/cache/cache.service.js';
+import { abandonEntry, EntryScripts, fillEntry, leaseEntry } from '../../../src/cache/entry/entry.scripts.js';
+import { EntryType } from '../../../src/cache/entry/entry-type.js';
 import type { ProjectId } from '../../../src/common/project-id.js';
 import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
@@ -23,9 +25,26 @@ async function makeDirty(app: TestApp, projectId: ProjectId): Promise<void> {
   await Promise.all([app.state.setex(key, 60, 'dirty:7'), app.cache.setex(key, 60, 'dirty:7')]);
 }
 
+const ENTRY = new EntryType({ name: 'example', type: Object, ttlMs: 60_000 }).of('a');
+
+/** The keys of a load, with a lease of the token `token` where one is asked for. */
+async function load(app: TestApp, projectId: ProjectId, leased: boolean): Promise<Record<string, string>> {
+  const keys = app.get(CacheKeys);
+  await app.get(CacheEpoch).load(projectId);
+  if (leased) await app.get(EntryScripts).lease(projectId, ENTRY, 'token', 60_000, '');
+  return {
+    epoch: keys.epoch(projectId),
+    fresh: keys.fresh(projectId),
+    value: keys.entry(projectId, 'example', 'a'),
+    meta: keys.meta(projectId, 'example', 'a'),
+    lease: keys.lease(projectId, 'example', 'a'),
+  };
+}
+
 export const examples: ScriptExample[] = [
   example(putDocument, {
-    tolerates: ['doc', 'version'],
+    // What a load noted goes, whatever it is.
+    tolerates: ['doc', 'version', 'meta', 'lease'],
     prepare: async (app, projectId) => {
       const keys = app.get(CacheKeys);
       await app.get(CacheEpoch).load(projectId);
@@ -36,13 +55,16 @@ export const examples: ScriptExample[] = [
           doc: keys.doc(projectId, 'a'),
           version: keys.version(projectId, 'a', 3),
           versions: keys.versions(projectId, 'a'),
+          meta: keys.meta(projectId, 'doc', 'a'),
+          lease: keys.lease(projectId, 'doc', 'a'),
+          guard: keys.guard(projectId, 'a'),
         },
-        args: { expected: '', value: JSON.stringify(DOCUMENT), number: 3, ttl_ms: 60_000 },
+        args: { expected: '', value: JSON.stringify(DOCUMENT), number: 3, ttl_ms: 60_000, fence: 7 },
       };
     },
   }),
   example(deleteDocument, {
-    tolerates: ['doc'],
+    tolerates: ['doc', 'meta', 'lease'],
     prepare: async (app, projectId) => {
       const keys = app.get(CacheKeys);
       await app.get(CacheService).put(projectId, DOCUMENT);
@@ -51,6 +73,8 @@ export const examples: ScriptExample[] = [
           doc: keys.doc(projectId, 'a'),
           versions: keys.versions(projectId, 'a'),
           deleted: keys.deleted(projectId),
+          meta: keys.meta(projectId, 'doc', 'a'),
+          lease: keys.lease(projectId, 'doc', 'a'),
         },
         args: { doc_id: 'a' },
       };
@@ -95,5 +119,23 @@ export const examples: ScriptExample[] = [
         args: { numbers: ['2'] },
       };
     },
+  }),
+  example(leaseEntry, {
+    tolerates: ['value'],
+    prepare: async (app, projectId) => ({
+      keys: await load(app, projectId, false),
+      args: { token: 'token', lease_ms: 60_000, seen: '' },
+    }),
+  }),
+  example(fillEntry, {
+    tolerates: ['value'],
+    prepare: async (app, projectId) => ({
+      keys: await load(app, projectId, true),
+      args: { token: 'token', bytes: '{}', fresh_ms: 60_000, keep_ms: 60_000, load_ms: 5, sum: 1 },
+    }),
+  }),
+  example(abandonEntry, {
+    tolerates: ['value'],
+    prepare: async (app, projectId) => ({ keys: await load(app, projectId, true), args: { token: 'token' } }),
   }),
 ];

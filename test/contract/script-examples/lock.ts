@@ -1,16 +1,34 @@
+import type { ProjectId } from '../../../src/common/project-id.js';
 import { LockKeys } from '../../../src/lock/lock.keys.js';
-import { acquireLock, extendLock, releaseLock } from '../../../src/lock/lock.scripts.js';
+import { acquireLock, beatForWaiters, extendLock, releaseLock } from '../../../src/lock/lock.scripts.js';
 import { LockService } from '../../../src/lock/lock.service.js';
+import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
+
+function roomOf(app: TestApp, projectId: ProjectId): Record<'lock' | 'fence' | 'queue' | 'alive' | 'wake', string> {
+  const keys = app.get(LockKeys);
+  return {
+    lock: keys.lock(projectId, 'a'),
+    fence: keys.fence(projectId, 'a'),
+    queue: keys.queue(projectId, 'a'),
+    alive: keys.alive(projectId, 'a'),
+    wake: keys.wake(projectId),
+  };
+}
 
 export const examples: ScriptExample[] = [
   example(acquireLock, {
+    channels: ['wake'],
+    prepare: async (app, projectId) => ({
+      keys: roomOf(app, projectId),
+      args: { token: 'token', ttl_ms: 5000, wait: 1 },
+    }),
+  }),
+  example(beatForWaiters, {
+    channels: ['wake'],
     prepare: async (app, projectId) => {
-      const keys = app.get(LockKeys);
-      return {
-        keys: { lock: keys.lock(projectId, 'a'), fence: keys.fence(projectId, 'a') },
-        args: { token: 'token', ttl_ms: 5000 },
-      };
+      const { lock, wake } = roomOf(app, projectId);
+      return { keys: { wake, locks: [lock] }, args: { waiters: ['token', '1000'] } };
     },
   }),
   example(extendLock, {
@@ -20,16 +38,11 @@ export const examples: ScriptExample[] = [
     },
   }),
   example(releaseLock, {
-    channels: ['free'],
+    channels: ['wake'],
     prepare: async (app, projectId) => {
-      const keys = app.get(LockKeys);
       const { token } = await app.get(LockService).acquire(projectId, 'a', { ttlMs: 5000 });
       return {
-        keys: {
-          lock: keys.lock(projectId, 'a'),
-          released: keys.released(projectId, 'a', token),
-          free: keys.free(projectId, 'a'),
-        },
+        keys: { ...roomOf(app, projectId), released: app.get(LockKeys).released(projectId, 'a', token) },
         args: { token },
       };
     },

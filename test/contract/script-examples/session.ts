@@ -6,6 +6,7 @@ import {
   endSessionsOfUser,
   openSession,
   readSessions,
+  rotateSession,
   saveSession,
 } from '../../../src/session/session.scripts.js';
 import { SessionService } from '../../../src/session/session.service.js';
@@ -51,6 +52,14 @@ export const examples: ScriptExample[] = [
           cap: 1,
         },
       };
+    },
+  }),
+  example(rotateSession, {
+    prepare: async (app, projectId) => {
+      const { sessionId, secretHash, keys } = await opened(app, projectId);
+      const { index, session } = keys;
+      const args = { session_id: sessionId, user_id: USER, secret: secretHash, new_secret: 'next', role: 'viewer' };
+      return { keys: { index, session }, args: { ...args, grace_ms: 10_000 } };
     },
   }),
   example(checkSession, {

@@ -1,0 +1,124 @@
+// A lock alone, and twenty that wait for it: ours against redis-semaphore and redlock, in turn, in one run.
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { Mutex } from 'redis-semaphore';
+import redlockModule from 'redlock';
+import { startApplication } from '../application.mjs';
+import { drive, median, print } from '../support.mjs';
+
+const Redlock = redlockModule.default ?? redlockModule;
+const ROUNDS = Number(process.env.ROUNDS ?? 7);
+const COUNT = Number(process.env.COUNT ?? 3000);
+const TTL_MS = 10_000;
+const [WAITERS, TURNS, HOLD_MS] = [20, 3, 5];
+
+const hold = () => new Promise((resolve) => setTimeout(resolve, HOLD_MS));
+
+async function ours(url) {
+  const { LockService } = await import('../../dist/lock/lock.service.js');
+  const { parseProjectId } = await import('../../dist/common/project-id.js');
+  const app = await startApplication(url.app);
+  const locks = app.get(LockService);
+  const projectId = parseProjectId(randomUUID());
+  return {
+    lock: async (name) => {
+      const { token } = await locks.acquire(projectId, name, { ttlMs: TTL_MS, waitMs: 30_000 });
+      return () => locks.release(projectId, name, token);
+    },
+    stop: () => app.stop(),
+  };
+}
+
+async function semaphore(url) {
+  const client = new Redis(url.admin);
+  return {
+    lock: async (name) => {
+      const mutex = new Mutex(client, name, { lockTimeout: TTL_MS, acquireTimeout: 30_000, refreshInterval: 0 });
+      await mutex.acquire();
+      return () => mutex.release();
+    },
+    stop: () => client.quit(),
+  };
+}
+
+async function redlock(url) {
+  const client = new Redis(url.admin);
+  const locks = new Redlock([client], { retryCount: -1 });
+  return {
+    lock: async (name) => {
+      const lock = await locks.acquire([name], TTL_MS);
+      return () => lock.release();
+    },
+    stop: () => client.quit(),
+  };
+}
+
+const LOCKS = { ours, 'redis-semaphore': semaphore, redlock };
+
+export default async function run({ redis }) {
+  const url = { app: redis.appUrl, admin: redis.adminUrl };
+  const names = Object.keys(LOCKS);
+  const locks = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await LOCKS[name](url)])));
+  const once = (name) => async (i) => (await locks[name].lock(`alone-${i % 50}`))();
+  for (const name of names) await drive(once(name), { count: COUNT, parallel: 1 });
+
+  const rounds = [];
+  for (let i = 0; i < ROUNDS; i += 1) {
+    const round = {};
+    for (const name of [...names.slice(i % names.length), ...names.slice(0, i % names.length)]) {
+      round[name] = {
+        alone: await drive(once(name), { count: COUNT, parallel: 1 }),
+        waiting: await waiting(locks[name], url.admin),
+      };
+    }
+    rounds.push(round);
+  }
+  for (const name of names) await locks[name].stop();
+
+  const of = (name, pick) => median(rounds.map((round) => pick(round[name])));
+  const ratio = (name) =>
+    median(rounds.map(({ ours: our, [name]: peer }) => our.alone.perSecond / peer.alone.perSecond));
+  print(
+    `Take and free a lock that nobody wants, ${ROUNDS} rounds (medians): µs, ours / this (ours grants a fence)`,
+    names.map((name) => [
+      name,
+      `${(of(name, ({ alone }) => alone.p50) * 1000).toFixed(0)} µs, ${ratio(name).toFixed(2)} ×`,
+    ]),
+  );
+  print(
+    `${WAITERS} waiters × ${TURNS} × ${HOLD_MS} ms (at best ${WAITERS * TURNS * HOLD_MS} ms): total, inversions of ` +
+      `${(WAITERS * (WAITERS - 1)) / 2}, commands for each lock and release`,
+    names.map((name) => [
+      name,
+      `${of(name, ({ waiting: w }) => w.total).toFixed(0)} ms, ${of(name, ({ waiting: w }) => w.inversions)}, ` +
+        of(name, ({ waiting: w }) => w.commands).toFixed(1),
+    ]),
+  );
+}
+
+async function waiting({ lock }, adminUrl) {
+  // Only here: it slows the server down.
+  const client = new Redis(adminUrl);
+  const monitor = await client.monitor();
+  const name = `busy-${randomUUID()}`;
+  const order = [];
+  let commands = 0;
+  const count = (_time, _args, source) => (commands += source === 'lua' ? 0 : 1);
+  monitor.on('monitor', count);
+  const start = performance.now();
+  await Promise.all(
+    Array.from({ length: WAITERS }, async (_, i) => {
+      for (let turn = 0; turn < TURNS; turn += 1) {
+        const free = await lock(name);
+        if (turn === 0) order.push(i);
+        await hold();
+        await free();
+      }
+    }),
+  );
+  const total = performance.now() - start;
+  const inversions = order.flatMap((a, i) => order.slice(i + 1).filter((b) => b < a)).length;
+  monitor.disconnect();
+  client.disconnect();
+  return { total, inversions, commands: commands / (WAITERS * TURNS) };
+}

@@ -1,0 +1,1 @@
+export const SECRET = 'a-secret-of-the-benchmark-of-32-bytes-or-more';

@@ -1,0 +1,141 @@
+import { Injectable } from '@nestjs/common';
+import { isAppError } from '../../common/app-error.js';
+import type { ProjectId } from '../../common/project-id.js';
+import { RedisClock } from '../../redis/redis-clock.js';
+import { RedisGateway } from '../../redis/redis-gateway.js';
+import { CacheReader } from '../cache-reader.js';
+import { CacheKeys } from '../cache.keys.js';
+import { CacheMetrics } from '../cache.metrics.js';
+import { DirectLoads } from './direct-loads.js';
+import { digestOf, EntryCodec, type Meta } from './entry-codec.js';
+import { EntryLoads, type Loaded, type Loader, type LoadRequest } from './entry-loads.js';
+import { type Entry, entryKey, type EntryName, type LoadPolicy } from './entry-type.js';
+
+/** What a read has found. `seen` names it for the lease: whoever loads replaces that and nothing newer. */
+interface Look<T> {
+  readonly value: T | undefined;
+  readonly fresh: boolean;
+  readonly meta: Meta | undefined;
+  readonly seen: () => string;
+}
+
+/** Each lost round means that somebody changed the entry during a load; then its value is served without being stored. */
+const MAX_ROUNDS = 8;
+
+/** Values of any type behind the project's cache; see `CacheService.getOrLoad`. */
+@Injectable()
+export class EntryCache {
+  readonly #direct = new DirectLoads();
+
+  constructor(
+    private readonly reader: CacheReader,
+    private readonly loads: EntryLoads,
+    private readonly codec: EntryCodec,
+    private readonly keys: CacheKeys,
+    private readonly clock: RedisClock,
+    private readonly gateway: RedisGateway,
+    private readonly metrics: CacheMetrics,
+  ) {}
+
+  async getOrLoad<T extends object>(
+    projectId: ProjectId,
+    entry: Entry<T>,
+    loader: Loader<T>,
+    overrides: Partial<LoadPolicy>,
+  ): Promise<T> {
+    const policy = entry.type.policy(overrides);
+    const key = entryKey(this.keys, projectId, entry);
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const look = await this.#look(projectId, entry, key);
+      if (!look) return this.#loadDirect(projectId, key, entry, loader, policy, undefined);
+      const request = (): LoadRequest<T> => ({ projectId, entry, key, policy, loader, seen: look.seen() });
+      if (look.value && look.fresh) {
+        if (this.#isDue(look.meta, entry.type.earlyRefresh)) this.loads.early(request());
+        return look.value;
+      }
+      const loaded = await this.#load(request(), look.value);
+      if (loaded.kind === 'value') return loaded.value;
+      if (loaded.kind === 'away') return this.#loadDirect(projectId, key, entry, loader, policy, look.value);
+    }
+    return this.#loadOnce(entry, loader, policy);
+  }
+
+  /** Removes the entry: a load that is under way stores nothing. */
+  async drop(projectId: ProjectId, entry: EntryName): Promise<void> {
+    const { name } = entry.type;
+    const keys = [
+      entryKey(this.keys, projectId, entry),
+      this.keys.meta(projectId, name, entry.id),
+      this.keys.lease(projectId, name, entry.id),
+    ];
+    await this.gateway.call('cache', 'cache.drop', (client) => client.unlink(...keys));
+  }
+
+  /** @returns `undefined` when Redis is away. */
+  async #look<T extends object>(projectId: ProjectId, entry: Entry<T>, key: string): Promise<Look<T> | undefined> {
+    let bytes: Buffer | undefined;
+    let noted: Buffer | undefined;
+    try {
+      [bytes, noted] = await this.reader.readWith(projectId, key, this.keys.meta(projectId, entry.type.name, entry.id));
+    } catch (error) {
+      if (isAppError(error)) return undefined;
+      throw error;
+    }
+    if (!bytes) {
+      this.metrics.read(projectId, 'miss');
+      return { value: undefined, fresh: false, meta: undefined, seen: () => '' };
+    }
+    const meta = this.codec.meta(entry.type, bytes, noted);
+    const value = await this.codec.decode(entry, bytes, meta !== undefined);
+    // What others wrote is fresh as long as it is there: its lifetime is theirs to say.
+    const fresh = value !== undefined && (!meta || this.clock.now('cache') < meta.freshUntil);
+    this.metrics.read(projectId, value ? (fresh ? 'hit' : 'miss') : 'invalid');
+    return { value, fresh, meta, seen: () => digestOf(bytes, noted) };
+  }
+
+  // XFetch (Vattani et al., 2015): the nearer the end and the longer a load takes, the likelier one reader loads early.
+  #isDue(meta: Meta | undefined, beta: number): boolean {
+    if (!meta || beta <= 0) return false;
+    return this.clock.now('cache') - meta.loadMs * beta * Math.log(Math.random()) >= meta.freshUntil;
+  }
+
+  async #load<T extends object>(request: LoadRequest<T>, stale: T | undefined): Promise<Loaded<T>> {
+    if (!stale) return this.loads.share(request);
+    const served = { kind: 'value', value: stale } as const;
+    const { softTimeoutMs } = request.policy;
+    let timer: NodeJS.Timeout | undefined;
+    const soft = new Promise<Loaded<T>>((resolve) => {
+      if (softTimeoutMs !== Infinity) timer = setTimeout(() => resolve(served), softTimeoutMs);
+    });
+    try {
+      const loaded = await Promise.race([this.loads.share(request).catch(() => served), soft]);
+      if (loaded === served) this.metrics.load('stale');
+      return loaded;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #loadDirect<T extends object>(
+    projectId: ProjectId,
+    key: string,
+    entry: Entry<T>,
+    loader: Loader<T>,
+    policy: Required<LoadPolicy>,
+    stale: T | undefined,
+  ): Promise<T> {
+    this.metrics.load('direct');
+    try {
+      return await this.#direct.share(projectId, key, () => this.#loadOnce(entry, loader, policy));
+    } catch (error) {
+      if (!stale) throw error;
+      this.metrics.load('stale');
+      return stale;
+    }
+  }
+
+  async #loadOnce<T extends object>(entry: Entry<T>, loader: Loader<T>, policy: Required<LoadPolicy>): Promise<T> {
+    const loaded = await this.loads.run(loader, policy.hardTimeoutMs);
+    return (await this.codec.encode(entry, loaded)).value;
+  }
+}

@@ -1,0 +1,107 @@
+import { Injectable } from '@nestjs/common';
+import type { ProjectId } from '../../common/project-id.js';
+import { defineScript } from '../../redis/script.js';
+import { ScriptRunner } from '../../redis/script-runner.js';
+import { CacheKeys } from '../cache.keys.js';
+import { entryKey, type EntryName } from './entry-type.js';
+
+const KEYS = ['epoch', 'fresh', 'value', 'meta', 'lease'] as const;
+const lua = (name: string): URL => new URL(`../lua/${name}.lua`, import.meta.url);
+
+export const leaseEntry = defineScript({
+  op: 'cache.lease',
+  file: lua('lease'),
+  role: 'cache',
+  keys: KEYS,
+  args: ['token', 'lease_ms', 'seen'],
+});
+
+export const fillEntry = defineScript({
+  op: 'cache.fill',
+  file: lua('fill'),
+  role: 'cache',
+  keys: KEYS,
+  args: ['token', 'bytes', 'fresh_ms', 'keep_ms', 'load_ms', 'sum'],
+});
+
+export const abandonEntry = defineScript({
+  op: 'cache.abandon',
+  file: lua('abandon'),
+  role: 'cache',
+  keys: KEYS,
+  args: ['token'],
+});
+
+export type LeaseOutcome =
+  | { readonly outcome: 'granted' }
+  /** Something else stands there than the caller has seen. */
+  | { readonly outcome: 'changed' }
+  | { readonly outcome: 'epoch_unknown' }
+  /** Another loads, for `leftMs` at most. */
+  | { readonly outcome: 'held'; readonly leftMs: number };
+
+export interface Fill {
+  readonly bytes: Buffer;
+  readonly freshMs: number;
+  readonly keepMs: number;
+  readonly loadMs: number;
+  readonly sum: number;
+}
+
+/** The scripts of loading, typed. */
+@Injectable()
+export class EntryScripts {
+  constructor(
+    private readonly runner: ScriptRunner,
+    private readonly keys: CacheKeys,
+  ) {}
+
+  /** @param seen digest of what the caller has read and wants to replace; `''` for nothing. */
+  async lease(
+    projectId: ProjectId,
+    entry: EntryName,
+    token: string,
+    leaseMs: number,
+    seen: string,
+  ): Promise<LeaseOutcome> {
+    const [status, left] = (await this.runner.run(leaseEntry, {
+      keys: this.#keysOf(projectId, entry),
+      args: { token, lease_ms: leaseMs, seen },
+    })) as [1 | 2 | -1] | [0, number];
+    if (status === 0) return { outcome: 'held', leftMs: left };
+    return { outcome: status === 1 ? 'granted' : status === 2 ? 'changed' : 'epoch_unknown' };
+  }
+
+  async fill(
+    projectId: ProjectId,
+    entry: EntryName,
+    token: string,
+    { bytes, freshMs, keepMs, loadMs, sum }: Fill,
+  ): Promise<'stored' | 'lost' | 'epoch_unknown'> {
+    const [status] = (await this.runner.run(fillEntry, {
+      keys: this.#keysOf(projectId, entry),
+      args: { token, bytes, fresh_ms: freshMs, keep_ms: keepMs, load_ms: loadMs, sum },
+    })) as [1 | 0 | -1];
+    return status === 1 ? 'stored' : status === 0 ? 'lost' : 'epoch_unknown';
+  }
+
+  /** Gives the lease back. @returns whether nobody has invalidated, deleted or written the entry since it was given. */
+  async abandon(projectId: ProjectId, entry: EntryName, token: string): Promise<boolean> {
+    const [status] = (await this.runner.run(abandonEntry, {
+      keys: this.#keysOf(projectId, entry),
+      args: { token },
+    })) as [1 | 0];
+    return status === 1;
+  }
+
+  #keysOf(projectId: ProjectId, entry: EntryName): Record<(typeof KEYS)[number], string> {
+    const { name } = entry.type;
+    return {
+      epoch: this.keys.epoch(projectId),
+      fresh: this.keys.fresh(projectId),
+      value: entryKey(this.keys, projectId, entry),
+      meta: this.keys.meta(projectId, name, entry.id),
+      lease: this.keys.lease(projectId, name, entry.id),
+    };
+  }
+}
