@@ -35,7 +35,7 @@ export async function startServer(path, env, execArgv = []) {
     child.kill('SIGTERM');
     await once(child, 'exit');
   };
-  return { cpu, stop };
+  return { pid: child.pid, cpu, stop };
 }
 
 /** Loads one URL. @returns requests per second of wall time and per second of the server's CPU, and percentiles in ms. */

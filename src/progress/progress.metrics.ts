@@ -9,6 +9,7 @@ export class ProgressMetrics {
   readonly published: Counter;
   readonly ingested: Counter<'outcome'>;
   readonly frames: Counter;
+  #frames = 0;
   readonly repairs: Counter;
   readonly resets: Counter;
   readonly stuck: Counter;
@@ -23,7 +24,19 @@ export class ProgressMetrics {
       labelNames: ['outcome'],
       registers,
     });
-    this.frames = new Counter({ name: 'progress_frames_total', help: 'Events written to streams.', registers });
+    const take = (): number => {
+      const frames = this.#frames;
+      this.#frames = 0;
+      return frames;
+    };
+    this.frames = new Counter({
+      name: 'progress_frames_total',
+      help: 'Events written to streams.',
+      registers,
+      collect() {
+        this.inc(take());
+      },
+    });
     this.repairs = new Counter({
       name: 'progress_repairs_total',
       help: 'Gaps in what pub/sub delivered that were found, and closed from the log or by a reset.',
@@ -39,5 +52,10 @@ export class ProgressMetrics {
       help: 'Streams that were closed because their reader took nothing for too long.',
       registers,
     });
+  }
+
+  /** Events written to streams. Summed up for the next scrape, because this happens most often of all. */
+  countFrame(): void {
+    this.#frames += 1;
   }
 }

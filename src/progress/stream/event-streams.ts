@@ -99,9 +99,9 @@ export class EventStreams implements OnModuleInit {
         })
         .subscribe({
           next: (event) => {
-            void writer.open();
+            if (!writer.isOpen) void writer.open();
             writer.frame(named ? event.namedFrame : event.frame);
-            this.metrics.frames.inc();
+            this.metrics.countFrame();
           },
           complete: () => {
             // Nothing to tell and nothing to come: 204 is what makes an EventSource stop reconnecting.

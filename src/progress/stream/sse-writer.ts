@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { monotonicMs } from '../../common/time.js';
 import type { Flow } from '../hub/stream-reader.js';
 
@@ -23,9 +24,14 @@ const HEARTBEAT_MS = 15_000;
 export class SseWriter implements Flow {
   /** Settles when the response is over, however it ended. */
   readonly closed: Promise<void>;
+  readonly #socket: Socket;
   #heartbeat: NodeJS.Timeout | undefined;
   #fullSince: number | undefined;
   #open = false;
+  #over = false;
+  /** Frames of this turn of the event loop: they leave in one piece. */
+  #frames: Buffer[] = [];
+  #bytes = 0;
 
   /** @param options.cursor the id that a heartbeat carries, when the stream leaves events out. */
   constructor(
@@ -36,14 +42,18 @@ export class SseWriter implements Flow {
       onStuck?: () => void;
     } = {},
   ) {
+    this.#socket = response.req.socket;
+    const drained = (): void => {
+      this.#fullSince = undefined;
+    };
+    this.#socket.on('drain', drained);
     this.closed = new Promise((resolve) => {
       response.once('close', () => {
+        this.#over = true;
+        this.#socket.off('drain', drained);
         clearTimeout(this.#heartbeat);
         resolve();
       });
-    });
-    response.on('drain', () => {
-      this.#fullSince = undefined;
     });
   }
 
@@ -53,16 +63,23 @@ export class SseWriter implements Flow {
   }
 
   get isClosed(): boolean {
-    return this.response.closed || this.response.writableEnded;
+    return this.#over;
   }
 
   get full(): boolean {
-    return this.response.writableLength > FULL_BYTES;
+    return this.#bytes + this.response.writableLength > FULL_BYTES;
   }
 
   async drained(): Promise<void> {
+    this.#flush();
     if (!this.full) return;
-    await Promise.race([new Promise<void>((resolve) => this.response.once('drain', resolve)), this.closed]);
+    let stop = (): void => undefined;
+    const drained = new Promise<void>((resolve) => {
+      this.#socket.once('drain', resolve);
+      stop = () => this.#socket.off('drain', resolve);
+    });
+    await Promise.race([drained, this.closed]);
+    stop();
   }
 
   /**
@@ -74,6 +91,8 @@ export class SseWriter implements Flow {
     this.#open = true;
     // The connection is of no use after the stream, and would hold up a shutdown.
     this.response.shouldKeepAlive = false;
+    // So its end may as well be the connection's (RFC 9112, 6.3): chunks would cost three writes for each frame.
+    this.response.removeHeader('Transfer-Encoding');
     this.response.writeHead(200, { ...HEADERS, ...this.options.headers });
     const flushed = new Promise<void>((resolve) => {
       this.response.write(`retry: ${spread(1000, 3000)}\n: connected\n\n`, () => resolve());
@@ -82,16 +101,31 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame; the bytes are shared, not copied. */
+  /** Writes a frame, at the end of this turn of the event loop; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
-    if (this.isClosed) return;
-    if (!this.response.write(bytes)) this.#fullSince ??= monotonicMs();
+    if (this.#over) return;
+    if (this.#frames.push(bytes) === 1) flushLater(this.#flush);
+    this.#bytes += bytes.length;
   }
+
+  readonly #flush = (): void => {
+    const [first, ...more] = this.#frames;
+    if (this.#over || first === undefined) return;
+    this.#frames = [];
+    this.#bytes = 0;
+    // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
+    // price; unless the response still waits for its turn on it.
+    const { response } = this;
+    const to = response.socket && response.writableLength === this.#socket.writableLength ? this.#socket : response;
+    if (!to.write(more.length === 0 ? first : Buffer.concat([first, ...more]))) this.#fullSince ??= monotonicMs();
+  };
 
   /** Ends the stream cleanly, telling the client to come back after a while (ms) that differs from client to client. */
   end(reason: string, [soonest, latest]: readonly [number, number] = [1000, 5000]): void {
     if (this.isClosed) return;
     void this.open();
+    this.#flush();
+    this.#over = true;
     clearTimeout(this.#heartbeat);
     this.response.end(`retry: ${spread(soonest, latest)}\n: ${reason}\n\n`);
   }
@@ -118,6 +152,18 @@ export class SseWriter implements Flow {
       spread(HEARTBEAT_MS * 0.8, HEARTBEAT_MS * 1.2),
     ).unref();
   }
+}
+
+// One microtask for all streams that have something to write.
+let waiting: (() => void)[] = [];
+
+function flushLater(flush: () => void): void {
+  if (waiting.push(flush) > 1) return;
+  queueMicrotask(() => {
+    const flushes = waiting;
+    waiting = [];
+    for (const each of flushes) each();
+  });
 }
 
 function spread(fromMs: number, toMs: number): number {

@@ -1,0 +1,162 @@
+// Event streams: ours, Nest's `@Sse` on pub/sub, and nginx with nchan, on the same Redis, in turn, in one run.
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { freePort } from '../../scripts/lib/ports.mjs';
+import { median, print, SECRET, startServer, token } from '../support.mjs';
+import { hasNchan, startNchan } from './nchan.mjs';
+
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
+const STREAMS = (process.env.STREAMS ?? '500,1000').split(',').map(Number);
+const SECONDS = Number(process.env.SECONDS ?? 5);
+/** Events per second of the steady part, and events of the burst. */
+const RATE = Number(process.env.RATE ?? 20);
+const BURST = Number(process.env.BURST ?? 500);
+const READERS = 2;
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+/** About 200 bytes on the wire. */
+const event = () => JSON.stringify({ type: 'step', data: { sent_us: nowUs(), x: 'x'.repeat(90) } });
+const residentMiB = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
+
+const CONTENDERS = {
+  ours: {
+    start: async (redis, port) => {
+      const limits = JSON.stringify({ api: { limit: 1_000_000_000, window_seconds: 60 } });
+      const env = { PORT: port, REDIS_URL: redis.appUrl, AUTH_JWT_SECRET: SECRET, RATE_LIMITS: limits };
+      return startServer('bench/progress/ours.mjs', { ...env, NODE_ENV: 'production', LOG_LEVEL: 'warn' });
+    },
+    paths: (projectId) => ({ read: `/v1/projects/${projectId}/progress`, write: `/v1/projects/${projectId}/progress` }),
+  },
+  '@Sse': {
+    start: async (redis, port) => {
+      const env = { PORT: port, REDIS_URL: redis.adminUrl, AUTH_JWT_SECRET: SECRET, NODE_ENV: 'production' };
+      return startServer('bench/.build/progress/peer.js', env);
+    },
+    paths: (projectId) => ({ read: `/v1/projects/${projectId}/progress`, write: `/v1/projects/${projectId}/progress` }),
+  },
+  nchan: {
+    start: async (redis, port) => startNchan({ port, redisUrl: redis.adminUrl.replace('default:', ':') }),
+    paths: (projectId) => ({ read: `/sub/${projectId}`, write: `/pub/${projectId}` }),
+  },
+};
+
+export default async function run({ redis }) {
+  const names = Object.keys(CONTENDERS).filter((name) => name !== 'nchan' || hasNchan);
+  if (!hasNchan) process.stdout.write('nchan is left out: apt-get install nginx libnginx-mod-nchan\n');
+  for (const streams of STREAMS) {
+    const rounds = [];
+    for (let i = 0; i < ROUNDS; i += 1) {
+      const round = {};
+      for (const name of names) round[name] = await measure(CONTENDERS[name], redis, streams);
+      rounds.push(round);
+    }
+    const of = (name, figure) => median(rounds.map((round) => round[name][figure]));
+    const row = (name) =>
+      ['perSecond', 'micros', 'p50', 'p99', 'burstPerSecond', 'idleKiB', 'lost']
+        .map((f) => of(name, f).toFixed(1))
+        .join(', ');
+    const ratio = (peer, figure) => median(rounds.map((round) => round[peer][figure] / round.ours[figure])).toFixed(2);
+    print(
+      `${streams} streams, ${RATE} events/s of 200 B for ${SECONDS} s, then ${BURST} at once; ${ROUNDS} rounds (medians)`,
+      [
+        ['', 'deliveries/s, CPU µs each, p50 ms, p99 ms, burst deliveries/s, idle KiB a stream, lost'],
+        ...names.map((name) => [name, row(name)]),
+        ...names.slice(1).map((name) => [`deliveries per CPU second, ours / ${name}`, `${ratio(name, 'micros')} ×`]),
+        ...names
+          .slice(1)
+          .map((name) => [`burst deliveries per second, ${name} / ours`, `${ratio(name, 'burstPerSecond')} ×`]),
+      ],
+    );
+  }
+}
+
+async function measure({ start, paths }, redis, streams) {
+  const port = await freePort();
+  const projectId = randomUUID();
+  const server = await start(redis, port);
+  const bearer = token(projectId);
+  const { read, write } = paths(projectId);
+  const base = `http://127.0.0.1:${port}`;
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+  const publish = () =>
+    new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+      const request = http.request(base + write, { method: 'POST', agent, headers }, (response) => {
+        response.resume();
+        response.on('end', () =>
+          response.statusCode < 300 ? resolve() : reject(new Error(`POST ${response.statusCode}`)),
+        );
+      });
+      request.on('error', reject);
+      request.end(event());
+    });
+  await publish();
+  await pause(500);
+  const before = residentMiB(server.pid);
+  const readers = await Promise.all(
+    Array.from({ length: READERS }, async () => {
+      const child = fork('bench/progress/readers.mjs', [base + read, String(streams / READERS), bearer], {
+        serialization: 'advanced',
+      });
+      await once(child, 'message');
+      return child;
+    }),
+  );
+  const ask = async (what) =>
+    Promise.all(
+      readers.map(async (child) => {
+        child.send(what);
+        return (await once(child, 'message'))[0];
+      }),
+    );
+  const deliveries = async () => (await ask('count')).reduce((sum, { deliveries: n }) => sum + n, 0);
+  const all = async (expected) => {
+    for (let last = -1, same = 0; same < 20;) {
+      const got = await deliveries();
+      if (got >= expected) return got;
+      same = got === last ? same + 1 : 0;
+      last = got;
+      await pause(50);
+    }
+    return deliveries();
+  };
+  const reset = () => readers.forEach((child) => child.send('reset'));
+  await pause(1000);
+  const idleKiB = ((residentMiB(server.pid) - before) * 1024) / streams;
+
+  for (let i = 0; i < 20; i += 1) await publish();
+  await all(20 * streams);
+  reset();
+  const cpu = await server.cpu();
+  const begin = performance.now();
+  for (let i = 0; i < RATE * SECONDS; i += 1) {
+    await pause(Math.max(0, begin + (i * 1000) / RATE - performance.now()));
+    void publish();
+  }
+  const steady = await all(RATE * SECONDS * streams);
+  const seconds = (performance.now() - begin) / 1000;
+  const micros = (((await server.cpu()) - cpu) / steady) * 1e6;
+  const delays = (await ask('delays')).flatMap(({ delays: part }) => [...part]).sort((a, b) => a - b);
+
+  reset();
+  const burst = performance.now();
+  await Promise.all(Array.from({ length: BURST }, publish));
+  const burstDeliveries = await all(BURST * streams);
+  const burstSeconds = (performance.now() - burst) / 1000;
+  for (const child of readers) child.kill();
+  agent.destroy();
+  await server.stop();
+  return {
+    perSecond: steady / seconds,
+    micros,
+    p50: delays[Math.floor(delays.length * 0.5)] / 1000,
+    p99: delays[Math.floor(delays.length * 0.99)] / 1000,
+    burstPerSecond: burstDeliveries / burstSeconds,
+    idleKiB,
+    lost: (RATE * SECONDS + BURST) * streams - steady - burstDeliveries,
+  };
+}
