@@ -60,7 +60,7 @@ export class ConsumerRunner {
     await Promise.allSettled(
       [...this.#running].map(async ({ projectId, job, abort }) => {
         abort.abort(new Error('the process stops'));
-        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0 });
+        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
       }),
     );
   }

@@ -1,4 +1,4 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { ProgressService } from '../progress/progress.service.js';
 
@@ -10,22 +10,37 @@ export interface JobReport {
   readonly [field: string]: unknown;
 }
 
-/** Publishes what happens to jobs that have an operation. A failure to publish never fails the queue: it is logged. */
+/**
+ * Publishes what happens to jobs that have an operation. Nobody waits for it: the events of one process leave in their
+ * order on the connection that carried the cause. A failure to publish never fails the queue: it is logged.
+ */
 @Injectable()
-export class JobEvents {
+export class JobEvents implements OnModuleDestroy {
   readonly #log = new Logger('JobEvents');
+  readonly #pending = new Set<Promise<void>>();
 
   constructor(private readonly progress: ProgressService) {}
 
   /** @param operationId nothing happens without one. */
-  async report(
+  report(projectId: ProjectId, queue: string, jobId: string, operationId: string | undefined, report: JobReport): void {
+    if (operationId === undefined) return;
+    const sent = this.#publish(projectId, queue, jobId, operationId, report);
+    this.#pending.add(sent);
+    void sent.finally(() => this.#pending.delete(sent));
+  }
+
+  /** What is on its way goes out before the process ends. */
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
+  async #publish(
     projectId: ProjectId,
     queue: string,
     jobId: string,
-    operationId: string | undefined,
+    operationId: string,
     report: JobReport,
   ): Promise<void> {
-    if (operationId === undefined) return;
     try {
       await this.progress.publish(projectId, {
         type: 'job',

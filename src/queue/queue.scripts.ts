@@ -1,6 +1,19 @@
 import { defineScript } from '../redis/script.js';
 
-const PLACES = ['list', 'waiting', 'bytes', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'wake'] as const;
+const PLACES = [
+  'list',
+  'waiting',
+  'bytes',
+  'leases',
+  'delayed',
+  'retry',
+  'dead',
+  'size',
+  'dedupe',
+  'history',
+  'wake',
+] as const;
+const LEASE = ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'order'] as const;
 const file = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
 
 export const enqueueJobs = defineScript({
@@ -14,8 +27,8 @@ export const leaseJobs = defineScript({
   op: 'queue.lease',
   file: file('lease'),
   role: 'state',
-  keys: [...PLACES, 'settings', 'request'],
-  args: ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'request', 'ids...'],
+  keys: [...PLACES, 'settings', 'hold', 'request'],
+  args: [...LEASE, 'request', 'ids...'],
 });
 export const ackJobs = defineScript({
   op: 'queue.ack',
@@ -24,11 +37,18 @@ export const ackJobs = defineScript({
   keys: PLACES,
   args: ['acks...'],
 });
+export const ackAndLease = defineScript({
+  op: 'queue.ack-next',
+  file: file('ack-next'),
+  role: 'state',
+  keys: [...PLACES, 'settings', 'hold'],
+  args: [...LEASE, 'id', 'held', 'result', 'ids...'],
+});
 export const nackJob = defineScript({
   op: 'queue.nack',
   file: file('nack'),
   role: 'state',
-  keys: PLACES,
+  keys: [...PLACES, 'hold'],
   args: ['id', 'token', 'error', 'retry_ms', 'jitter', 'dead'],
 });
 export const releaseJobs = defineScript({
@@ -49,7 +69,7 @@ export const cancelJob = defineScript({
   op: 'queue.cancel',
   file: file('cancel'),
   role: 'state',
-  keys: PLACES,
+  keys: [...PLACES, 'hold'],
   args: ['id'],
 });
 export const readJob = defineScript({ op: 'queue.job', file: file('job'), role: 'state', keys: PLACES, args: ['id'] });

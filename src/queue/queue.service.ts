@@ -1,7 +1,6 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
-import { check, invalid } from '../common/validation.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
@@ -12,13 +11,10 @@ import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import { DEFAULT_ATTEMPTS, type Ending, MAX_DEAD, QueueStore, type RawJob } from './queue.store.js';
+import { type Ending, type LeaseReply, MAX_DEAD, QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
+import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 
-/** A result is kept in the job's record for an hour, so it is bounded. */
-export const MAX_RESULT_BYTES = 262_144;
-/** A task must fit a lease reply. */
-const MAX_TASK_BYTES = 1_048_576;
 const RETRY_WHEN_FULL_SECONDS = 5;
 
 export interface LeaseOptions {
@@ -33,6 +29,8 @@ export interface LeaseOptions {
   /** Ends the wait when the client goes away. */
   readonly signal?: AbortSignal;
 }
+
+const NOTHING: Lease = { jobs: [], nonce: 0, weight: 1 };
 
 /** Queues of one project: plain lists outside, at-least-once with fenced leases inside. */
 @Injectable()
@@ -55,6 +53,7 @@ export class QueueService implements OnModuleInit {
       const keys = this.registry.names.flatMap((queue) => [
         ...Object.values(this.keys.places(projectId, queue)),
         this.keys.settings(projectId, queue),
+        this.keys.hold(projectId, queue),
       ]);
       await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
     });
@@ -73,7 +72,7 @@ export class QueueService implements OnModuleInit {
   ): Promise<{ jobId: string; state: JobState }[]> {
     const declaration = this.registry.get(queue);
     const raw = jobs.map((job, i) =>
-      this.#raw(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
+      encodeJob(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
     );
     const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
     if (!added) {
@@ -84,10 +83,8 @@ export class QueueService implements OnModuleInit {
     }
     this.metrics.count(queue, 'enqueued', added.length);
     // Not `started`: a quick worker may be done before this is heard, and `started` would open its operation again.
-    await Promise.all(
-      added.map(({ jobId, state }, i) =>
-        this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state }),
-      ),
+    added.forEach(({ jobId, state }, i) =>
+      this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state }),
     );
     return added;
   }
@@ -102,9 +99,8 @@ export class QueueService implements OnModuleInit {
       return { found: lease.jobs.length > 0 ? lease : undefined, dueInMs };
     };
     const first = await look();
-    const none: Lease = { jobs: [], nonce: 0 };
-    if (first.found || waitSeconds <= 0) return first.found ?? none;
-    return (await this.parking.wait(`${projectId}:${queue}`, waitSeconds * 1000, signal, look)) ?? none;
+    if (first.found || waitSeconds <= 0) return first.found ?? NOTHING;
+    return (await this.parking.wait(`${projectId}:${queue}`, waitSeconds * 1000, signal, look)) ?? NOTHING;
   }
 
   /**
@@ -114,6 +110,25 @@ export class QueueService implements OnModuleInit {
   async ack(projectId: ProjectId, queue: string, jobId: string, leaseToken: string, result?: unknown): Promise<void> {
     const [ending] = await this.ackBatch(projectId, queue, [{ jobId, leaseToken, result }]);
     if (ending === 'stale') throw stale('queue.ack');
+  }
+
+  /**
+   * Ends a job as done and leases the next, in one round trip: a worker's whole cycle.
+   * @returns the next job, if there is one.
+   * @throws AppError `stale_lease`; then nothing is leased.
+   */
+  async ackAndLease(
+    projectId: ProjectId,
+    queue: string,
+    done: { jobId: string; leaseToken: string; result?: unknown },
+    { max = 1, leaseSeconds = 30 }: Pick<LeaseOptions, 'max' | 'leaseSeconds'> = {},
+  ): Promise<Lease> {
+    const { order = 'relaxed' } = this.registry.get(queue);
+    const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
+    const reply = await this.store.ackAndLease(projectId, queue, ack, { max, leaseMs: leaseSeconds * 1000, order });
+    this.#ended(projectId, queue, done.jobId, reply.ending);
+    if (reply.ending === 'stale') throw stale('queue.ack');
+    return this.#leased(projectId, queue, reply);
   }
 
   /** Ends up to 100 jobs. @returns for each whether its lease was held. */
@@ -132,7 +147,7 @@ export class QueueService implements OnModuleInit {
         result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
       })),
     );
-    await Promise.all(endings.map((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending)));
+    endings.forEach((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending));
     return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
   }
 
@@ -152,7 +167,7 @@ export class QueueService implements OnModuleInit {
     const { error, retryInSeconds, dead = false } = options;
     const retryMs = retryInSeconds === undefined ? undefined : retryInSeconds * 1000;
     const ending = await this.store.nack(projectId, queue, { jobId, token: leaseToken, error, retryMs, dead });
-    await this.#ended(projectId, queue, jobId, ending, error);
+    this.#ended(projectId, queue, jobId, ending, error);
     if (ending === 'stale') throw stale('queue.nack');
   }
 
@@ -176,7 +191,7 @@ export class QueueService implements OnModuleInit {
       throw stale('queue.extend');
     }
     if (progress && !lease.cancelled) {
-      await this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
+      this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
     }
     return { expiresAt: lease.expiresAt, cancelled: lease.cancelled };
   }
@@ -197,7 +212,7 @@ export class QueueService implements OnModuleInit {
     if (state === 'missing') throw notFound();
     if (state !== 'cancelled') throw new AppError('conflict', 'queue.cancel', `The job is over: it is ${state}.`);
     this.metrics.count(queue, 'cancelled');
-    await this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
+    this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
   }
 
   /** @throws AppError `not_found`; a finished job is known for an hour. */
@@ -241,26 +256,6 @@ export class QueueService implements OnModuleInit {
     return Promise.all(this.registry.names.map((queue) => this.counts(projectId, queue)));
   }
 
-  #raw(projectId: ProjectId, type: new () => object, job: NewJob, field: string): RawJob {
-    const task = check(type, job.task);
-    if (Array.isArray(task)) {
-      throw invalid(
-        'queue.enqueue',
-        task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })),
-      );
-    }
-    const raw = JSON.stringify({ project_id: projectId, ...task });
-    if (Buffer.byteLength(raw) > MAX_TASK_BYTES)
-      throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
-    return {
-      raw,
-      maxAttempts: job.maxAttempts ?? DEFAULT_ATTEMPTS,
-      delayMs: (job.delaySeconds ?? 0) * 1000,
-      dedupe: job.dedupeKey ?? '',
-      operationId: job.operationId ?? '',
-    };
-  }
-
   async #leaseNow(
     projectId: ProjectId,
     queue: string,
@@ -268,66 +263,55 @@ export class QueueService implements OnModuleInit {
     leaseSeconds: number,
     requestId: string | undefined,
   ) {
-    const reply = await this.store.lease(projectId, queue, max, leaseSeconds * 1000, requestId);
-    this.metrics.count(queue, 'expired', reply.expired);
-    this.metrics.count(queue, 'dead', reply.buried);
-    const jobs: LeasedJob[] = [];
-    for (const { raw, ...job } of reply.jobs) {
-      const task = JSON.parse(raw) as Record<string, unknown>;
-      // Others may push anything that is JSON. A worker only sees tasks that its queue declared.
-      const { project_id: _, ...fields } = task;
-      const wrong = check(this.registry.get(queue).task, fields, { strict: false });
-      if (Array.isArray(wrong)) {
-        const error = `task.${wrong[0]?.field} ${wrong[0]?.message}`;
-        await this.nack(projectId, queue, job.jobId, job.leaseToken, { error, dead: true });
-      } else {
-        jobs.push({ ...job, task });
-      }
-    }
-    this.metrics.count(queue, 'leased', jobs.length);
-    await Promise.all(
-      jobs.map((job) =>
-        this.events.report(projectId, queue, job.jobId, job.operationId, {
-          status: job.attempt === 1 ? 'started' : 'running',
-          stage: 'leased',
-          attempt: job.attempt,
-        }),
-      ),
-    );
-    const lease: Lease = { jobs, nonce: reply.nonce, ...(requestId === undefined ? {} : { requestId }) };
-    return { lease, nextDue: reply.nextDue };
+    const { order = 'relaxed' } = this.registry.get(queue);
+    const reply = await this.store.lease(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
+    return { lease: await this.#leased(projectId, queue, reply, requestId), nextDue: reply.nextDue };
   }
 
-  async #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): Promise<void> {
+  // What nobody can work on goes to the dead letters: a worker only sees tasks that its queue declared.
+  async #leased(projectId: ProjectId, queue: string, reply: LeaseReply, requestId?: string): Promise<Lease> {
+    this.metrics.count(queue, 'expired', reply.expired);
+    this.metrics.count(queue, 'dead', reply.buried);
+    const { task: type } = this.registry.get(queue);
+    const jobs: LeasedJob[] = [];
+    for (const { raw, ...job } of reply.jobs) {
+      const found = decodeTask(projectId, type, raw);
+      if ('task' in found) jobs.push({ ...job, task: found.task });
+      else await this.nack(projectId, queue, job.jobId, job.leaseToken, { error: found.wrong, dead: true });
+    }
+    this.metrics.count(queue, 'leased', jobs.length);
+    for (const job of jobs) {
+      this.events.report(projectId, queue, job.jobId, job.operationId, {
+        status: job.attempt === 1 ? 'started' : 'running',
+        stage: 'leased',
+        attempt: job.attempt,
+      });
+    }
+    return { jobs, nonce: reply.nonce, weight: reply.weight, ...(requestId === undefined ? {} : { requestId }) };
+  }
+
+  #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): void {
     if (ending === 'stale') return this.metrics.count(queue, 'stale');
     const { state, operationId } = ending;
     if (state === 'done') {
       this.metrics.count(queue, 'done');
-      await this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
+      this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
     } else if (state === 'dead') {
       this.metrics.count(queue, 'dead');
-      await this.events.report(projectId, queue, jobId, operationId, {
+      this.events.report(projectId, queue, jobId, operationId, {
         status: 'failed',
         stage: 'dead',
         ...(error ? { error } : {}),
       });
     } else if (state !== 'cancelled') {
       this.metrics.count(queue, 'retried');
-      await this.events.report(projectId, queue, jobId, operationId, {
+      this.events.report(projectId, queue, jobId, operationId, {
         status: 'running',
         stage: 'retrying',
         ...(error ? { message: error } : {}),
       });
     }
   }
-}
-
-function encodeResult(result: unknown, field: string): string {
-  if (result === undefined || result === null) return '';
-  const text = JSON.stringify(result);
-  if (Buffer.byteLength(text) > MAX_RESULT_BYTES)
-    throw invalid('queue.ack', [{ field, message: `must be at most ${MAX_RESULT_BYTES} bytes of JSON` }]);
-  return text;
 }
 
 function stale(op: string): AppError {

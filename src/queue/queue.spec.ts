@@ -144,6 +144,7 @@ describe('queues', () => {
               { ...found[0]!, jobId: found[0]!.job_id, leaseToken: found[0]!.lease_token, expiresAt: 0, attempt: 1 },
             ] as never,
             nonce: 0,
+            weight: 1,
           });
           return undefined;
         }

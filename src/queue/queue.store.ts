@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { randomId, randomToken } from '../common/tokens.js';
@@ -5,6 +6,7 @@ import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { QueueKeys } from './queue.keys.js';
 import {
+  ackAndLease,
   ackJobs,
   cancelJob,
   countJobs,
@@ -18,7 +20,7 @@ import {
   redriveDead,
   releaseJobs,
 } from './queue.scripts.js';
-import type { JobState, LeasedJob } from './queue.types.js';
+import type { JobState, LeasedJob, QueueOrder } from './queue.types.js';
 
 /** At this many dead letters a queue of a project is parked, until a person looks. */
 export const MAX_DEAD = 10_000;
@@ -33,6 +35,16 @@ export interface RawJob {
   readonly operationId: string;
 }
 
+export interface LeaseRequest {
+  readonly max: number;
+  readonly leaseMs: number;
+  /** The queue's own order; the owner's setting goes before it. */
+  readonly order: QueueOrder;
+}
+
+type LeaseHead = [due: string, expired: number, buried: number, weight: string];
+type LeaseLine = [id: string, attempt: string, raw: string, operation: string, token: string, deadline: string];
+
 export interface LeaseReply {
   readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string })[];
   /** Unix ms (Redis) of the next moment at which something becomes due by itself. */
@@ -40,6 +52,8 @@ export interface LeaseReply {
   readonly expired: number;
   readonly buried: number;
   readonly nonce: number;
+  /** The project's share among those that wait for the same consumers; the owner's setting, else 1. */
+  readonly weight: number;
 }
 
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
@@ -67,50 +81,62 @@ export class QueueStore {
         fingerprint,
         max_jobs: this.config.QUEUE_MAX_JOBS,
         max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job) => [randomId(), job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
+        jobs: jobs.flatMap((job) => [
+          randomId(),
+          job.raw,
+          sha1(job.raw),
+          job.maxAttempts,
+          job.delayMs,
+          job.dedupe,
+          job.operationId,
+        ]),
       },
     })) as string[];
     if (reply[0] !== 'ok') return undefined;
     return pairs(reply.slice(1)).map(([jobId, state]) => ({ jobId, state: state as JobState }));
   }
 
-  async lease(
-    projectId: ProjectId,
-    queue: string,
-    max: number,
-    leaseMs: number,
-    requestId?: string,
-  ): Promise<LeaseReply> {
-    const [due, expired, buried, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
+  async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
+    const [due, expired, buried, weight, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
       keys: {
         ...this.keys.places(projectId, queue),
         settings: this.keys.settings(projectId, queue),
+        hold: this.keys.hold(projectId, queue),
         request: this.keys.request(projectId, queue, requestId),
       },
-      args: {
-        token: randomToken(),
-        lease_ms: leaseMs,
-        max_leased: this.config.QUEUE_MAX_LEASED,
-        max_dead: MAX_DEAD,
-        project_id: projectId,
-        default_attempts: DEFAULT_ATTEMPTS,
-        request: requestId === undefined ? '' : '1',
-        ids: Array.from({ length: max }, randomId),
+      args: { ...this.#leaseArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
+    })) as [...LeaseHead, number, ...LeaseLine[]];
+    return { ...leaseReply([due, expired, buried, weight], jobs), nonce };
+  }
+
+  /** Ends one job and leases the next, in one script. */
+  async ackAndLease(
+    projectId: ProjectId,
+    queue: string,
+    done: { jobId: string; token: string; result: string },
+    asked: LeaseRequest,
+  ): Promise<LeaseReply & { ending: Ending }> {
+    const [state, due, expired, buried, weight, ...jobs] = (await this.runner.run(ackAndLease, {
+      keys: {
+        ...this.keys.places(projectId, queue),
+        settings: this.keys.settings(projectId, queue),
+        hold: this.keys.hold(projectId, queue),
       },
-    })) as [string, number, number, number, ...[string, string, string, string, string, string][]];
+      args: { ...this.#leaseArgs(projectId, asked), id: done.jobId, held: done.token, result: done.result },
+    })) as [string[], ...LeaseHead, ...LeaseLine[]];
+    return { ...leaseReply([due, expired, buried, weight], jobs), nonce: 0, ending: ending(state) };
+  }
+
+  #leaseArgs(projectId: ProjectId, { max, leaseMs, order }: LeaseRequest) {
     return {
-      jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline]) => ({
-        jobId,
-        attempt: Number(attempt),
-        raw,
-        leaseToken,
-        expiresAt: Number(deadline),
-        ...optional('operationId', operationId),
-      })),
-      nextDue: Number(due) < 0 ? undefined : Number(due),
-      expired,
-      buried,
-      nonce,
+      token: randomToken(),
+      lease_ms: leaseMs,
+      max_leased: this.config.QUEUE_MAX_LEASED,
+      max_dead: MAX_DEAD,
+      project_id: projectId,
+      default_attempts: DEFAULT_ATTEMPTS,
+      order,
+      ids: Array.from({ length: max }, randomId),
     };
   }
 
@@ -132,7 +158,7 @@ export class QueueStore {
     nack: { jobId: string; token: string; error: string; retryMs: number | undefined; dead: boolean },
   ): Promise<Ending> {
     const reply = await this.runner.run(nackJob, {
-      keys: this.keys.places(projectId, queue),
+      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
       args: {
         id: nack.jobId,
         token: nack.token,
@@ -182,7 +208,7 @@ export class QueueStore {
     jobId: string,
   ): Promise<{ state: JobState | 'missing'; operationId?: string }> {
     const [state, operationId] = (await this.runner.run(cancelJob, {
-      keys: this.keys.places(projectId, queue),
+      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
       args: { id: jobId },
     })) as [JobState | 'missing', string?];
     return { state, ...optional('operationId', operationId) };
@@ -244,6 +270,28 @@ export class QueueStore {
   async dropDead(projectId: ProjectId, queue: string, limit: number): Promise<number> {
     return (await this.runner.run(dropDead, { keys: this.keys.places(projectId, queue), args: { limit } })) as number;
   }
+}
+
+function leaseReply([due, expired, buried, weight]: LeaseHead, jobs: LeaseLine[]): Omit<LeaseReply, 'nonce'> {
+  return {
+    jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline]) => ({
+      jobId,
+      attempt: Number(attempt),
+      raw,
+      leaseToken,
+      expiresAt: Number(deadline),
+      ...optional('operationId', operationId),
+    })),
+    nextDue: Number(due) < 0 ? undefined : Number(due),
+    expired,
+    buried,
+    weight: Number(weight),
+  };
+}
+
+// As redis.sha1hex: what a task of others is compared with.
+function sha1(raw: string): string {
+  return createHash('sha1').update(raw).digest('hex');
 }
 
 function ending([state, operationId]: string[]): Ending {

@@ -1,3 +1,6 @@
+/** `relaxed`: a retry that waits lets younger jobs pass. `strict`: one lease at a time, and the head blocks until it is over. */
+export type QueueOrder = 'relaxed' | 'strict';
+
 /** Where a job is. `taken`: another program popped it from the list. */
 export type JobState = 'waiting' | 'delayed' | 'leased' | 'done' | 'dead' | 'cancelled' | 'taken';
 
@@ -21,6 +24,8 @@ export interface Lease {
   readonly jobs: readonly LeasedJob[];
   readonly requestId?: string;
   readonly nonce: number;
+  /** The project's share among those that wait for the same consumers: the owner's setting, else 1. */
+  readonly weight: number;
 }
 
 /** A job to be added. */
