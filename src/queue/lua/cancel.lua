@@ -20,12 +20,13 @@
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./settle"
+-- @include "./position"
 if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end
 settle()
 
 local id = ARGV[2]
-local fields = job(id, 'order', 'operation', 'sha', 'dedupe')
+local fields = job(id, 'order', 'operation', 'sha', 'dedupe', 'size')
 local function over(state, ...)
   if state then finish(id, state, fields[5]) end
   close()
@@ -39,6 +40,7 @@ if state == 'leased' then
   return over(nil, 'cancelled', operation)
 end
 if state == 'waiting' and call('ZREM', RETRY, id) == 0 then
+  local _, raw = find_waiting(id, sha, tonumber(fields[6]), n.list)
   forget_waiting(id, sha, order)
   -- The first of equal bytes leaves the list, so the oldest job with these bytes takes over this one's place in the line.
   local twin = call('ZRANGEBYLEX', BYTES, '[' .. sha .. ':', '(' .. sha .. ';', 'LIMIT', 0, 1)[1]
@@ -49,7 +51,8 @@ if state == 'waiting' and call('ZREM', RETRY, id) == 0 then
     call('ZADD', WAITING, order, other)
     call('ZADD', BYTES, 0, index(sha, order, other))
   end
-  if call('LREM', W, 1, call('HGET', job_key(id), 'raw')) == 0 then return over('taken', 'taken') end
+  if not raw then return over('taken', 'taken') end
+  call('LREM', W, 1, raw)
 elseif state == 'delayed' then
   call('ZREM', DELAYED, id)
   if call('GET', KEYS[12]) == id then call('DEL', KEYS[12]) end

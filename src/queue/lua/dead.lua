@@ -21,7 +21,7 @@
 local reply = {}
 local page = call('ZRANGEBYSCORE', DEAD, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 for i = 1, #page, 2 do
-  local fields = job(page[i], 'attempts', 'error', 'raw')
-  if fields then reply[#reply + 1] = { page[i], page[i + 1], fields[2], fields[3] or '', fields[4] or '' } end
+  local fields = job(page[i], 'attempts', 'error')
+  if fields then reply[#reply + 1] = { page[i], page[i + 1], fields[2], fields[3] or '', call('LINDEX', raw_key(page[i]), 0) or '' } end
 end
 return reply

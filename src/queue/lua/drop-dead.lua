@@ -23,8 +23,8 @@ if not survey() then return WRONGTYPE end
 
 local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
-  freed = freed + call('HSTRLEN', job_key(id), 'raw')
-  call('UNLINK', job_key(id))
+  freed = freed + (call('HGET', job_key(id), 'size') or 0)
+  call('UNLINK', job_key(id), raw_key(id))
   call('ZREM', DEAD, id)
 end
 close()

@@ -59,7 +59,7 @@ for _, i in ipairs(fresh) do
     ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 4]), ARGV[i + 5], ARGV[i + 6]
   local order = #orders == 0 and tail_order() or tick()
   local key = job_key(id)
-  call('HSET', key, 'state', delay > 0 and 'delayed' or 'waiting', 'raw', raw, 'sha', sha, 'attempts', 0, 'max', ARGV[i + 3],
+  call('HSET', key, 'state', delay > 0 and 'delayed' or 'waiting', 'size', #raw, 'sha', sha, 'attempts', 0, 'max', ARGV[i + 3],
     'order', order, 'created_ms', int(now_ms))
   if operation ~= '' then call('HSET', key, 'operation', operation) end
   if dedupe ~= '' then
@@ -67,6 +67,7 @@ for _, i in ipairs(fresh) do
     call('HSET', DEDUPE, dedupe, id)
   end
   if delay > 0 then
+    call('RPUSH', raw_key(id), raw)
     call('ZADD', DELAYED, int(now_ms + delay), id)
   else
     raws[#raws + 1] = raw
@@ -83,6 +84,7 @@ if #raws > 0 then
 end
 if #fresh > 0 then
   call('INCRBY', SIZE, bytes)
-  call('PUBLISH', WAKE, '')
+  -- Who looks while there is work goes on looking, so only the first job has to wake somebody.
+  if n.list == 0 then call('PUBLISH', WAKE, '') end
 end
 return remember(KEYS[12], ARGV[2], reply)

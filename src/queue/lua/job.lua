@@ -20,13 +20,14 @@
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./settle"
+-- @include "./position"
 if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end
 settle()
 close()
 
 local id = ARGV[2]
-local fields = job(id, 'raw')
+local fields = job(id, 'sha', 'size')
 if not fields then return {} end
 local position = -1
 if fields[1] == 'waiting' then
@@ -34,8 +35,8 @@ if fields[1] == 'waiting' then
   if rank then
     position = rank + 1
   else
-    local at = call('LPOS', W, fields[2], 'MAXLEN', 1000)
-    if at then position = call('ZCARD', RETRY) + at + 1 end
+    local at = find_waiting(id, fields[2], tonumber(fields[3]), 1000)
+    if at then position = n.retry + at + 1 end
   end
 end
 local reply = { position, call('ZSCORE', DELAYED, id) or '-1', call('ZSCORE', LEASES, id) or '-1' }

@@ -54,9 +54,9 @@ if ARGV[9] == '1' then
   local token, ids = unpack(call('HMGET', KEYS[14], 'token', 'ids'))
   local held = {}
   for id in string.gmatch(ids or '', '[^,]+') do
-    local fields = job(id, 'token', 'attempts', 'raw', 'operation')
+    local fields = job(id, 'token', 'attempts', 'operation')
     if fields and fields[1] == 'leased' and fields[2] == token then
-      held[#held + 1] = { id, fields[3], fields[4], fields[5] or '', token, call('ZSCORE', LEASES, id) }
+      held[#held + 1] = { id, fields[3], call('LINDEX', raw_key(id), 0), fields[4] or '', token, call('ZSCORE', LEASES, id) }
     end
   end
   if #held > 0 then return answer(held, nonce) end

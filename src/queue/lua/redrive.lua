@@ -23,12 +23,12 @@ if not survey() then return WRONGTYPE end
 
 local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
-  local fields = job(id, 'raw', 'sha')
-  if fields and fields[2] then
+  local fields = job(id, 'sha')
+  if fields then
     local order = tail_order()
     call('HDEL', job_key(id), 'settled')
     call('HSET', job_key(id), 'state', 'waiting', 'attempts', 0, 'order', order)
-    push_waiting(id, fields[2], fields[3], order)
+    push_waiting(id, fields[2], order)
   end
   call('ZREM', DEAD, id)
 end

@@ -18,43 +18,47 @@ local function flush()
   gone, indexed, oldest = {}, {}, nil
 end
 
--- Others popped from the head, so the jobs older than one that is reached may be gone. One whose bytes still stand near
--- the head is not: then what was reached is a stranger's task with equal bytes, and proves nothing.
+-- The SHA-1 of what stands near the head: of 100 items, or of 1 MiB.
+local function near_head()
+  local near, seen = {}, 0
+  for i = 0, 99 do
+    local raw = call('LINDEX', W, i)
+    if not raw or seen > MAX_BYTES then break end
+    seen = seen + #raw
+    near[redis.sha1hex(raw)] = true
+  end
+  return near
+end
+
+-- Others pop from the head, so the jobs older than one that is reached are gone. But where one of them still stands near
+-- the head, what was reached is a stranger's task with equal bytes, and proves nothing.
 local function reap_before(order)
+  local near
   for _, id in ipairs(call('ZRANGEBYSCORE', WAITING, '-inf', '(' .. order, 'LIMIT', 0, TAKE)) do
-    local raw = call('HGET', job_key(id), 'raw')
-    if raw and call('LPOS', W, raw, 'MAXLEN', NEAR) then return end
+    near = near or near_head()
+    if near[call('HGET', job_key(id), 'sha')] then return end
     mark_taken(id)
   end
 end
 
--- Pops the head when its bytes are not the oldest job's. Returns a job; '' when it was buried; nil when it is too much.
-local function pop_other(o, spare)
+-- The job that the head of W is, when it is not the oldest one; a record is made for a task of others.
+local function job_of(o, raw, sha, spare)
   flush()
-  local raw = call('LPOP', W)
-  if #lines > 0 and bytes + #raw > MAX_BYTES then
-    call('LPUSH', W, raw)
-    return nil
-  end
-  local sha = redis.sha1hex(raw)
   local found = call('ZRANGEBYLEX', BYTES, '[' .. sha .. ':', '(' .. sha .. ';', 'LIMIT', 0, 1)[1]
   if found then
     local order, id = string.match(found, '^%x+:(%d+):(.+)$')
     call('ZREM', BYTES, found)
     call('ZREM', WAITING, id)
     reap_before(order)
-    if job(id) then return id end
+    if job(id) then return id, true end
   end
-  call('HSET', job_key(spare), 'state', 'waiting', 'raw', raw, 'sha', sha, 'attempts', 0, 'max', o.attempts, 'order', tick(),
-    'foreign', 1, 'created_ms', int(now_ms))
+  call('HSET', job_key(spare), 'state', 'waiting', 'size', #raw, 'sha', sha, 'attempts', 0, 'max', o.attempts,
+    'order', tick(), 'foreign', 1, 'created_ms', int(now_ms))
   call('INCRBY', SIZE, #raw)
-  if readable(raw, o.project_id) then return spare end
-  bury(spare, 'unreadable: not JSON of this project, empty, or over 1 MiB')
-  unread = unread + 1
-  return ''
+  return spare, readable(raw, o.project_id)
 end
 
-local function give(o, id, attempts, raw, operation)
+local function give(o, id, raw, attempts, operation)
   local attempt = int(tonumber(attempts) + 1)
   call('HSET', job_key(id), 'state', 'leased', 'token', o.token, 'attempts', attempt)
   leased[#leased + 1] = o.deadline
@@ -63,35 +67,49 @@ local function give(o, id, attempts, raw, operation)
   bytes = bytes + #raw
 end
 
-local function take_one(o, wanted, spare)
-  local retry = n.retry > 0 and call('ZRANGE', RETRY, 0, 0)[1]
-  if retry then
-    local fields = job(retry, 'attempts', 'raw', 'operation')
-    if fields and #lines > 0 and bytes + #fields[3] > MAX_BYTES then return false end
-    call('ZREM', RETRY, retry)
-    n.retry = n.retry - 1
-    if fields then give(o, retry, fields[2], fields[3], fields[4]) end
-    return true
-  end
-  if n.list == 0 then return false end
+local function fits(raw) return #lines == 0 or bytes + #raw <= MAX_BYTES end
+
+local function take_retry(o, id)
+  local raw = call('LINDEX', raw_key(id), 0)
+  if raw and not fits(raw) then return false end
+  call('ZREM', RETRY, id)
+  n.retry = n.retry - 1
+  local fields = job(id, 'attempts', 'operation')
+  if raw and fields then give(o, id, raw, fields[2], fields[3]) end
+  return true
+end
+
+local function take_head(o, wanted, spare)
+  local raw = call('LINDEX', W, 0)
+  if not fits(raw) then return false end
+  local sha = redis.sha1hex(raw)
   if not oldest then oldest, at = call('ZRANGE', WAITING, 0, wanted - 1), 1 end
-  local id = oldest[at]
-  local fields = id and job(id, 'attempts', 'raw', 'operation', 'sha', 'order')
-  if fields and fields[3] and call('LPOS', W, fields[3], 'MAXLEN', 1) then
-    if #lines > 0 and bytes + #fields[3] > MAX_BYTES then return false end
-    call('LTRIM', W, 1, -1)
+  local id, good = oldest[at], true
+  local fields = id and job(id, 'attempts', 'operation', 'sha', 'order')
+  if fields and fields[4] == sha then
     at = at + 1
     gone[#gone + 1] = id
-    indexed[#indexed + 1] = index(fields[5], fields[6], id)
-    give(o, id, fields[2], fields[3], fields[4])
+    indexed[#indexed + 1] = index(sha, fields[5], id)
   else
-    id = pop_other(o, spare)
-    if not id then return false end
-    fields = id ~= '' and job(id, 'attempts', 'raw', 'operation')
-    if fields then give(o, id, fields[2], fields[3], fields[4]) end
+    id, good = job_of(o, raw, sha, spare)
+    fields = job(id, 'attempts', 'operation')
   end
+  call('LMOVE', W, raw_key(id), 'LEFT', 'RIGHT')
   n.list = n.list - 1
+  if good then
+    give(o, id, raw, fields[2], fields[3])
+  else
+    bury(id, 'unreadable: not JSON of this project, empty, or over 1 MiB')
+    unread = unread + 1
+  end
   return true
+end
+
+-- False when there is nothing more, or no room for it in the reply.
+local function take_one(o, wanted, spare)
+  local retry = n.retry > 0 and call('ZRANGE', RETRY, 0, 0)[1]
+  if retry then return take_retry(o, retry) end
+  return n.list > 0 and take_head(o, wanted, spare)
 end
 
 -- Up to one job for each unused id in ARGV from o.ids on. Returns {id, attempt, raw, operation, token, deadline_ms} for each.

@@ -1,8 +1,10 @@
 -- What all scripts of a queue share: names, the look at every place, job records, the moves between the places of a job.
 -- A job is in exactly one place: W and `waiting` (with `bytes`), `delayed`, `retry`, `leases`, `dead`, or its record only.
+-- Its bytes are in one place too: in W while it waits there, else in a list of one beside its record; LMOVE brings them
+-- from one to the other, so that they are never written twice.
 local W, WAITING, BYTES, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, WAKE = unpack(KEYS, 1, 11)
 local HISTORY_SECONDS, HISTORY_JOBS, HISTORY_TRIM = 3600, 10000, 5
-local REAP, PROMOTE, TAKE, NEAR = 20, 20, 100, 1000
+local REAP, PROMOTE, TAKE = 20, 20, 100
 local call = redis.call
 local now_us = redis_us()
 local now_ms = math.floor(now_us / 1000)
@@ -38,6 +40,8 @@ end
 
 local function job_key(id) return W .. ':job:' .. id end
 
+local function raw_key(id) return W .. ':job:' .. id .. ':raw' end
+
 -- The fields of a record; nil when there is none, or when somebody put another kind of value there.
 local function job(id, ...)
   local fields = redis.pcall('HMGET', job_key(id), 'state', ...)
@@ -47,8 +51,9 @@ end
 
 local function index(sha, order, id) return sha .. ':' .. order .. ':' .. id end
 
-local function push_waiting(id, raw, sha, order)
-  call('RPUSH', W, raw)
+-- From beside its record to the tail of W.
+local function push_waiting(id, sha, order)
+  call('LMOVE', raw_key(id), W, 'LEFT', 'RIGHT')
   call('ZADD', WAITING, order, id)
   call('ZADD', BYTES, 0, index(sha, order, id))
 end
@@ -65,9 +70,10 @@ end
 -- A job is over: its bytes are freed, its dedupe key too; the record stays as history, for a time and up to a number.
 local function finish(id, state, dedupe, ...)
   local key = job_key(id)
-  freed = freed + call('HSTRLEN', key, 'raw')
+  freed = freed + (call('HGET', key, 'size') or 0)
   free_dedupe(id, dedupe)
-  call('HDEL', key, 'raw', 'sha', 'dedupe', 'token')
+  call('UNLINK', raw_key(id))
+  call('HDEL', key, 'size', 'sha', 'dedupe', 'token')
   call('HSET', key, 'state', state, 'finished_ms', int(now_ms), ...)
   call('EXPIRE', key, HISTORY_SECONDS)
   n.history = call('RPUSH', HISTORY, id)

@@ -21,13 +21,13 @@ end
 local function promote(due)
   for _, id in ipairs(due) do
     call('ZREM', DELAYED, id)
-    local fields = job(id, 'attempts', 'order', 'raw', 'sha')
+    local fields = job(id, 'attempts', 'order', 'sha')
     if fields and tonumber(fields[2]) > 0 then
       to_retry(id, fields[3])
     elseif fields then
       local order = tail_order()
       call('HSET', job_key(id), 'state', 'waiting', 'order', order)
-      push_waiting(id, fields[4], fields[5], order)
+      push_waiting(id, fields[4], order)
     end
   end
 end
