@@ -3,9 +3,12 @@ import { isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
+import { FairRing } from './fair-ring.js';
 import { QueueService } from './queue.service.js';
-import type { LeasedJob } from './queue.types.js';
+import type { Lease, LeasedJob } from './queue.types.js';
 
+/** Most jobs that one lease brings. */
+const MAX_BATCH = 10;
 /** Longest error text that goes into a job's record. */
 const MAX_ERROR = 2000;
 
@@ -13,17 +16,19 @@ interface Running {
   readonly projectId: ProjectId;
   readonly job: LeasedJob;
   readonly abort: AbortController;
-  readonly done: Promise<void>;
+  done: Promise<void>;
 }
 
 /**
- * Runs one consumer: leases for the projects that are ready, in turn, as many jobs as it has free slots; keeps the leases
- * while the handler works; acks what returns, nacks what throws.
+ * Runs one consumer: leases for the projects that are ready, by their share of its time, as many jobs as it has free
+ * slots; keeps the leases while the handler works; acks what returns, nacks what throws.
  */
 export class ConsumerRunner {
   readonly #log = new Logger('QueueConsumer');
-  /** Projects that may have work, each once, in the order in which they are served. */
-  readonly #ring = new Set<ProjectId>();
+  /** Projects that may have work. */
+  readonly #ring = new FairRing<ProjectId>();
+  /** Those that were said to be ready while Redis was being asked: an empty answer may be older than that. */
+  readonly #heard = new Set<ProjectId>();
   readonly #running = new Set<Running>();
   readonly #slots: number;
   readonly #leaseSeconds: number;
@@ -43,6 +48,7 @@ export class ConsumerRunner {
   /** The project may have work. */
   ready(projectId: ProjectId): void {
     if (this.#stopping) return;
+    this.#heard.add(projectId);
     this.#ring.add(projectId);
     void this.#pump();
   }
@@ -65,20 +71,18 @@ export class ConsumerRunner {
     );
   }
 
-  // One loop at a time; a project that still had work goes to the end of the ring, so that no flood starves the others.
+  // One loop at a time. While several are ready they get one job each turn, or a batch would run ahead of its credit.
   async #pump(): Promise<void> {
     if (this.#pumping) return;
     this.#pumping = true;
     try {
-      while (!this.#stopping && this.#ring.size > 0 && this.#running.size < this.#slots) {
-        const [projectId] = this.#ring as Set<ProjectId> & Iterable<ProjectId>;
-        this.#ring.delete(projectId!);
-        const free = this.#slots - this.#running.size;
-        const max = this.#ring.size > 0 ? 1 : Math.min(free, 10);
-        const lease = await this.queues.lease(projectId!, this.queue, { max, leaseSeconds: this.#leaseSeconds });
-        if (this.#stopping) await this.queues.release(projectId!, this.queue, lease);
-        else for (const job of lease.jobs) this.#start(projectId!, job);
-        if (lease.jobs.length === max) this.#ring.add(projectId!);
+      while (!this.#stopping && this.#running.size < this.#slots) {
+        const projectId = this.#ring.next();
+        if (projectId === undefined) break;
+        const max = this.#ring.size > 1 ? 1 : Math.min(this.#slots - this.#running.size, MAX_BATCH);
+        await this.#take(projectId, () =>
+          this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
+        );
       }
     } catch (error) {
       // Redis is away: the sweep calls again when it is back.
@@ -88,28 +92,51 @@ export class ConsumerRunner {
     }
   }
 
+  // Starts what a lease brings; who has nothing to give leaves the ring.
+  async #take(projectId: ProjectId, lease: () => Promise<Lease>): Promise<void> {
+    this.#heard.delete(projectId);
+    const found = await lease();
+    if (this.#stopping) return this.queues.release(projectId, this.queue, found);
+    this.#ring.setWeight(projectId, found.weight);
+    if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
+    for (const job of found.jobs) this.#start(projectId, job);
+  }
+
   #start(projectId: ProjectId, job: LeasedJob): void {
-    const abort = new AbortController();
-    const running: Running = { projectId, job, abort, done: this.#run(projectId, job, abort) };
+    const running: Running = { projectId, job, abort: new AbortController(), done: Promise.resolve() };
+    const started = monotonicMs();
+    const charge = this.#ring.charge(projectId);
     this.#running.add(running);
-    void running.done.finally(() => {
+    running.done = this.#run(running).finally(() => {
+      charge(monotonicMs() - started);
       this.#running.delete(running);
       void this.#pump();
     });
   }
 
-  async #run(projectId: ProjectId, job: LeasedJob, abort: AbortController): Promise<void> {
+  async #run({ projectId, job, abort }: Running): Promise<void> {
     const stopRenewing = this.#renew(projectId, job, abort);
     try {
       const result = await this.handler.handle(projectId, job, abort.signal);
       stopRenewing();
-      await this.queues.ack(projectId, this.queue, job.jobId, job.leaseToken, result);
+      await this.#done(projectId, job, result);
     } catch (error) {
       stopRenewing();
       // A handler that was told to stop may throw for that: the job was given back, cancelled, or is somebody else's.
       if (abort.signal.aborted || isAppError(error, 'stale_lease')) return;
       await this.#fail(projectId, job, error);
     }
+  }
+
+  // Where it is the project's turn again, the ack brings its next job along, for the slot that this one leaves.
+  async #done(projectId: ProjectId, job: LeasedJob, result: unknown): Promise<void> {
+    const { jobId, leaseToken } = job;
+    if (this.#stopping || this.#ring.next() !== projectId)
+      return this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+    const options = { leaseSeconds: this.#leaseSeconds };
+    await this.#take(projectId, () =>
+      this.queues.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
+    );
   }
 
   async #fail(projectId: ProjectId, job: LeasedJob, error: unknown): Promise<void> {

@@ -34,6 +34,8 @@ export function toQueueDto(counts: QueueCounts): QueueDto {
     delayed: counts.delayed,
     dead: counts.dead,
     bytes: counts.bytes,
+    order: counts.order,
+    weight: counts.weight,
     paused: counts.paused,
     ...given('paused_reason', counts.pausedReason),
     oldest_age_seconds: counts.oldestAgeSeconds,

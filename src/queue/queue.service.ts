@@ -239,12 +239,13 @@ export class QueueService implements OnModuleInit {
   }
 
   async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
-    this.registry.get(queue);
-    const { oldestMs, paused, ...counts } = await this.store.counts(projectId, queue);
+    const declared = this.registry.get(queue);
+    const { oldestMs, paused, order, ...counts } = await this.store.counts(projectId, queue);
     const reason = paused ? 'owner' : counts.dead >= MAX_DEAD ? 'dead_letters_full' : undefined;
     return {
       queue,
       ...counts,
+      order: order ?? declared.order ?? 'relaxed',
       paused: reason !== undefined,
       ...(reason ? { pausedReason: reason } : {}),
       oldestAgeSeconds: oldestMs < 0 ? null : Math.floor(oldestMs / 1000),

@@ -476,6 +476,61 @@ describe('queues', () => {
     });
   });
 
+  describe('strict order', () => {
+    const strict = async (): Promise<void> => {
+      await fresh();
+      const { body } = await owner.put('/queues/embeddings/settings').send({ order: 'strict', weight: 3 }).expect(200);
+      expect(body).toEqual({ order: 'strict', weight: 3 });
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({ order: 'strict', weight: 3 });
+    };
+    const end = (job: { job_id: string; lease_token: string }, how: 'ack' | 'nack', more: object = {}) =>
+      owner.post(`${JOBS}/${job.job_id}/${how}`).send({ lease_token: job.lease_token, ...more });
+
+    it('leases one job at a time, in order, through failures, retries and death', async () => {
+      await strict();
+      for (const doc of ['a', 'b', 'c']) await add(doc, doc === 'a' ? { max_attempts: 2 } : {});
+      const [a] = await lease({ max: 10 });
+      expect(a!.task.doc_id).toBe('a');
+      expect(await lease()).toEqual([]);
+      // While it waits for its retry, nobody passes.
+      await end(a!, 'nack', { error: 'x', retry_in_seconds: 1 }).expect(204);
+      expect(await lease({ max: 10 })).toEqual([]);
+      const [again] = await lease({ wait_seconds: 10 });
+      expect(again).toMatchObject({ job_id: a!.job_id, attempt: 2 });
+      await end(again!, 'nack', { error: 'x' }).expect(204);
+      expect(await state(a!.job_id)).toBe('dead');
+      const [b] = await lease({ max: 10 });
+      expect(b!.task.doc_id).toBe('b');
+      const { body } = await end(b!, 'ack', { lease_next: true }).expect(200);
+      expect(docs(body.jobs)).toEqual(['c']);
+    });
+
+    it('goes on when the job that blocks is cancelled, and holds up no other project', async () => {
+      await strict();
+      for (const doc of ['a', 'b']) await add(doc);
+      const [a] = await lease();
+      await end(a!, 'nack', { error: 'x', retry_in_seconds: 600 }).expect(204);
+      expect(await lease()).toEqual([]);
+      const blocked = owner;
+      await fresh();
+      await add('other');
+      expect(docs(await lease())).toEqual(['other']);
+      owner = blocked;
+      await owner.delete(`${JOBS}/${a!.job_id}`).expect(202);
+      expect(docs(await lease())).toEqual(['b']);
+    });
+
+    it('ends with the setting', async () => {
+      await strict();
+      for (const doc of ['a', 'b']) await add(doc);
+      expect(await lease({ max: 10 })).toHaveLength(1);
+      await owner.put('/queues/embeddings/settings').send({}).expect(200);
+      expect(await lease({ max: 10 })).toHaveLength(1);
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({ order: 'relaxed', weight: 1 });
+      await owner.put('/queues/embeddings/settings').send({ order: 'none', weight: 0 }).expect(400);
+    });
+  });
+
   describe('the edge', () => {
     it('knows no other queues', async () => {
       await fresh();

@@ -235,13 +235,21 @@ export class QueueStore {
   }
 
   async counts(projectId: ProjectId, queue: string) {
-    const [waiting, leased, delayed, dead, bytes, oldestMs, paused] = (
-      (await this.runner.run(countJobs, {
-        keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
-        args: {},
-      })) as (string | number)[]
-    ).map(Number) as [number, number, number, number, number, number, number];
-    return { waiting, leased, delayed, dead, bytes, oldestMs, paused: paused === 1 };
+    const [waiting, leased, delayed, dead, bytes, oldestMs, paused, order, weight] = (await this.runner.run(countJobs, {
+      keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
+      args: {},
+    })) as [number, number, number, number, string, string, number, QueueOrder | '', string];
+    return {
+      waiting,
+      leased,
+      delayed,
+      dead,
+      bytes: Number(bytes),
+      oldestMs: Number(oldestMs),
+      paused: paused === 1,
+      order: order === '' ? undefined : order,
+      weight: Number(weight),
+    };
   }
 
   async dead(projectId: ProjectId, queue: string, after: string, limit: number) {

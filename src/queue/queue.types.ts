@@ -67,6 +67,10 @@ export interface QueueCounts {
   /** Bytes of all undone jobs that came through the API or were leased. */
   readonly bytes: number;
   readonly paused: boolean;
+  /** The owner's setting, or what the queue was declared with. */
+  readonly order: QueueOrder;
+  /** The project's share of the consumers' time; 1 unless the owner set it. */
+  readonly weight: number;
   readonly pausedReason?: 'owner' | 'dead_letters_full';
   /** Age of the oldest job that waits; tasks of others count from their lease on. */
   readonly oldestAgeSeconds: number | null;

@@ -12,6 +12,10 @@ export class QueueDto {
   dead!: number;
   /** Bytes of all undone tasks that the API knows. */
   bytes!: number;
+  /** `relaxed`: younger jobs pass one that waits for its retry; `strict`: one job at a time, the head blocks. */
+  order!: string;
+  /** The project's share of the consumers' time, against other projects'. */
+  weight!: number;
   /** Whether nothing is leased at present. */
   paused!: boolean;
   /** `owner`, or `dead_letters_full`: look after the dead letters first. */

@@ -14,13 +14,14 @@
 -- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
 -- KEYS[12] settings  proj:<p>:config:queue:<q>    HASH paused, order, weight
 -- ARGV[1] not_after  ms, Redis time
--- Returns {waiting, leased, delayed, dead, bytes, oldest_ms or -1, paused 0|1}; LATE, WRONGTYPE.
+-- Returns {waiting, leased, delayed, dead, bytes, oldest_ms or -1, paused 0|1, order or '', weight}; LATE, WRONGTYPE.
 -- Cost: O(1) but for what settle() moves (at most 140 jobs).
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./settle"
 if late(now_ms) then return LATE end
-if not survey() or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
+if not survey() then return WRONGTYPE end
+local settings = call('HMGET', KEYS[12], 'paused', 'order', 'weight')
 settle()
 close()
 
@@ -36,5 +37,7 @@ return {
   n.dead,
   call('GET', SIZE) or '0',
   int(oldest),
-  call('HEXISTS', KEYS[12], 'paused'),
+  settings[1] and 1 or 0,
+  settings[2] or '',
+  settings[3] or '1',
 }
