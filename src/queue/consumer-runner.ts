@@ -4,11 +4,13 @@ import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
 import { FairRing } from './fair-ring.js';
+import { QueueMetrics } from './queue.metrics.js';
 import { QueueService } from './queue.service.js';
 import type { Lease, LeasedJob } from './queue.types.js';
 
 /** Most jobs that one lease brings. */
 const MAX_BATCH = 10;
+const MAX_TIMER_MS = 60_000;
 /** Longest error text that goes into a job's record. */
 const MAX_ERROR = 2000;
 
@@ -29,6 +31,7 @@ export class ConsumerRunner {
   readonly #ring = new FairRing<ProjectId>();
   /** Those that were said to be ready while Redis was being asked: an empty answer may be older than that. */
   readonly #heard = new Set<ProjectId>();
+  readonly #due = new Map<ProjectId, NodeJS.Timeout>();
   readonly #running = new Set<Running>();
   readonly #slots: number;
   readonly #leaseSeconds: number;
@@ -39,6 +42,7 @@ export class ConsumerRunner {
     private readonly queue: string,
     private readonly handler: JobHandler,
     private readonly queues: QueueService,
+    private readonly metrics: QueueMetrics,
     { concurrency = 1, leaseSeconds = 60 }: ConsumerOptions,
   ) {
     this.#slots = concurrency;
@@ -57,6 +61,7 @@ export class ConsumerRunner {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     this.#ring.clear();
+    for (const timer of this.#due.values()) clearTimeout(timer);
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs);
@@ -99,7 +104,21 @@ export class ConsumerRunner {
     if (this.#stopping) return this.queues.release(projectId, this.queue, found);
     this.#ring.setWeight(projectId, found.weight);
     if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
+    if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
     for (const job of found.jobs) this.#start(projectId, job);
+  }
+
+  // Delayed jobs, retries and leases that expire send no wake-up. One timer per project, for the next of them.
+  #lookAgain(projectId: ProjectId, dueInMs: number): void {
+    clearTimeout(this.#due.get(projectId));
+    const timer = setTimeout(
+      () => {
+        this.#due.delete(projectId);
+        this.ready(projectId);
+      },
+      Math.min(Math.max(dueInMs, 0) + 1, MAX_TIMER_MS),
+    );
+    this.#due.set(projectId, timer.unref());
   }
 
   #start(projectId: ProjectId, job: LeasedJob): void {
@@ -109,6 +128,7 @@ export class ConsumerRunner {
     this.#running.add(running);
     running.done = this.#run(running).finally(() => {
       charge(monotonicMs() - started);
+      this.metrics.ran(this.queue, monotonicMs() - started);
       this.#running.delete(running);
       void this.#pump();
     });

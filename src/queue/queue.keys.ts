@@ -70,9 +70,9 @@ export class QueueKeys {
     return idempotency(this.keys, projectId, 'queue.enqueue', header, body);
   }
 
-  /** Every place at which work may wait: whether one of them exists is whether somebody should look. */
-  work(projectId: ProjectId, queue: string): string[] {
-    const { list, retry, delayed, leases } = this.places(projectId, queue);
-    return [list, retry, delayed, leases];
+  /** Where work waits that is not in the list: whether one of them exists is whether somebody should look. */
+  due(projectId: ProjectId, queue: string): readonly string[] {
+    const { retry, delayed, leases } = this.places(projectId, queue);
+    return [retry, delayed, leases];
   }
 }

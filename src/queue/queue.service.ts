@@ -30,8 +30,6 @@ export interface LeaseOptions {
   readonly signal?: AbortSignal;
 }
 
-const NOTHING: Lease = { jobs: [], nonce: 0, weight: 1 };
-
 /** Queues of one project: plain lists outside, at-least-once with fenced leases inside. */
 @Injectable()
 export class QueueService implements OnModuleInit {
@@ -57,6 +55,7 @@ export class QueueService implements OnModuleInit {
       ]);
       await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
     });
+    this.metrics.gaugeParked(() => this.parking.parked);
     this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 
@@ -93,14 +92,13 @@ export class QueueService implements OnModuleInit {
   async lease(projectId: ProjectId, queue: string, options: LeaseOptions = {}): Promise<Lease> {
     this.registry.get(queue);
     const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
-    const look = async (): Promise<{ found: Lease | undefined; dueInMs: number | undefined }> => {
-      const { lease, nextDue } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
-      const dueInMs = nextDue === undefined ? undefined : nextDue - this.clock.now('state');
-      return { found: lease.jobs.length > 0 ? lease : undefined, dueInMs };
+    const look = async () => {
+      const lease = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
+      return { lease, found: lease.jobs.length > 0 ? lease : undefined, dueInMs: lease.dueInMs };
     };
     const first = await look();
-    if (first.found || waitSeconds <= 0) return first.found ?? NOTHING;
-    return (await this.parking.wait(`${projectId}:${queue}`, waitSeconds * 1000, signal, look)) ?? NOTHING;
+    if (first.found || waitSeconds <= 0) return first.lease;
+    return (await this.parking.wait(projectId, queue, waitSeconds * 1000, signal, look)) ?? first.lease;
   }
 
   /**
@@ -263,10 +261,10 @@ export class QueueService implements OnModuleInit {
     max: number,
     leaseSeconds: number,
     requestId: string | undefined,
-  ) {
+  ): Promise<Lease> {
     const { order = 'relaxed' } = this.registry.get(queue);
     const reply = await this.store.lease(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
-    return { lease: await this.#leased(projectId, queue, reply, requestId), nextDue: reply.nextDue };
+    return this.#leased(projectId, queue, reply, requestId);
   }
 
   // What nobody can work on goes to the dead letters: a worker only sees tasks that its queue declared.
@@ -275,7 +273,8 @@ export class QueueService implements OnModuleInit {
     this.metrics.count(queue, 'dead', reply.buried);
     const { task: type } = this.registry.get(queue);
     const jobs: LeasedJob[] = [];
-    for (const { raw, ...job } of reply.jobs) {
+    for (const { raw, createdAt, ...job } of reply.jobs) {
+      if (job.attempt === 1) this.metrics.waited(queue, this.clock.now('state') - createdAt);
       const found = decodeTask(projectId, type, raw);
       if ('task' in found) jobs.push({ ...job, task: found.task });
       else await this.nack(projectId, queue, job.jobId, job.leaseToken, { error: found.wrong, dead: true });
@@ -288,7 +287,13 @@ export class QueueService implements OnModuleInit {
         attempt: job.attempt,
       });
     }
-    return { jobs, nonce: reply.nonce, weight: reply.weight, ...(requestId === undefined ? {} : { requestId }) };
+    return {
+      jobs,
+      nonce: reply.nonce,
+      weight: reply.weight,
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(reply.nextDue === undefined ? {} : { dueInMs: reply.nextDue - this.clock.now('state') }),
+    };
   }
 
   #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): void {

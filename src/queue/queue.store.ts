@@ -43,10 +43,18 @@ export interface LeaseRequest {
 }
 
 type LeaseHead = [due: string, expired: number, buried: number, weight: string];
-type LeaseLine = [id: string, attempt: string, raw: string, operation: string, token: string, deadline: string];
+type LeaseLine = [
+  id: string,
+  attempt: string,
+  raw: string,
+  operation: string,
+  token: string,
+  deadline: string,
+  created: string,
+];
 
 export interface LeaseReply {
-  readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string })[];
+  readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string; readonly createdAt: number })[];
   /** Unix ms (Redis) of the next moment at which something becomes due by itself. */
   readonly nextDue: number | undefined;
   readonly expired: number;
@@ -282,12 +290,13 @@ export class QueueStore {
 
 function leaseReply([due, expired, buried, weight]: LeaseHead, jobs: LeaseLine[]): Omit<LeaseReply, 'nonce'> {
   return {
-    jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline]) => ({
+    jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline, created]) => ({
       jobId,
       attempt: Number(attempt),
       raw,
       leaseToken,
       expiresAt: Number(deadline),
+      createdAt: Number(created),
       ...optional('operationId', operationId),
     })),
     nextDue: Number(due) < 0 ? undefined : Number(due),

@@ -26,6 +26,8 @@ export interface Lease {
   readonly nonce: number;
   /** The project's share among those that wait for the same consumers: the owner's setting, else 1. */
   readonly weight: number;
+  /** In how many milliseconds something becomes due by itself. */
+  readonly dueInMs?: number;
 }
 
 /** A job to be added. */

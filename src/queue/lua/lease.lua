@@ -27,7 +27,8 @@
 -- ARGV[8] order      'relaxed' or 'strict', unless the owner set it
 -- ARGV[9] request    '1' when the caller named its request, else ''
 -- ARGV[10..] ids...  unused ids, one for each job that may be leased
--- Returns {next_due_ms, expired, buried, weight, nonce, job…}, a job being {id, attempt, raw, operation, token, deadline_ms}.
+-- Returns {next_due_ms, expired, buried, weight, nonce, job…}, a job being {id, attempt, raw, operation, token,
+-- deadline_ms, created_ms}.
 -- Also LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 18 commands and 4 for each job; one reply holds at most 1 MiB.
 -- @include "prelude"
@@ -54,9 +55,9 @@ if ARGV[9] == '1' then
   local token, ids = unpack(call('HMGET', KEYS[14], 'token', 'ids'))
   local held = {}
   for id in string.gmatch(ids or '', '[^,]+') do
-    local fields = job(id, 'token', 'attempts', 'operation')
+    local fields = job(id, 'token', 'attempts', 'operation', 'created_ms')
     if fields and fields[1] == 'leased' and fields[2] == token then
-      held[#held + 1] = { id, fields[3], call('LINDEX', raw_key(id), 0), fields[4] or '', token, call('ZSCORE', LEASES, id) }
+      held[#held + 1] = { id, fields[3], call('LINDEX', raw_key(id), 0), fields[4] or '', token, call('ZSCORE', LEASES, id), fields[5] }
     end
   end
   if #held > 0 then return answer(held, nonce) end

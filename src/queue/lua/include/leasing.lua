@@ -58,12 +58,12 @@ local function job_of(o, raw, sha, spare)
   return spare, readable(raw, o.project_id)
 end
 
-local function give(o, id, raw, attempts, operation)
+local function give(o, id, raw, attempts, operation, created)
   local attempt = int(tonumber(attempts) + 1)
   call('HSET', job_key(id), 'state', 'leased', 'token', o.token, 'attempts', attempt)
   leased[#leased + 1] = o.deadline
   leased[#leased + 1] = id
-  lines[#lines + 1] = { id, attempt, raw, operation or '', o.token, o.deadline }
+  lines[#lines + 1] = { id, attempt, raw, operation or '', o.token, o.deadline, created }
   bytes = bytes + #raw
 end
 
@@ -74,8 +74,8 @@ local function take_retry(o, id)
   if raw and not fits(raw) then return false end
   call('ZREM', RETRY, id)
   n.retry = n.retry - 1
-  local fields = job(id, 'attempts', 'operation')
-  if raw and fields then give(o, id, raw, fields[2], fields[3]) end
+  local fields = job(id, 'attempts', 'operation', 'created_ms')
+  if raw and fields then give(o, id, raw, fields[2], fields[3], fields[4]) end
   return true
 end
 
@@ -85,19 +85,19 @@ local function take_head(o, wanted, spare)
   local sha = redis.sha1hex(raw)
   if not oldest then oldest, at = call('ZRANGE', WAITING, 0, wanted - 1), 1 end
   local id, good = oldest[at], true
-  local fields = id and job(id, 'attempts', 'operation', 'sha', 'order')
-  if fields and fields[4] == sha then
+  local fields = id and job(id, 'attempts', 'operation', 'created_ms', 'sha', 'order')
+  if fields and fields[5] == sha then
     at = at + 1
     gone[#gone + 1] = id
-    indexed[#indexed + 1] = index(sha, fields[5], id)
+    indexed[#indexed + 1] = index(sha, fields[6], id)
   else
     id, good = job_of(o, raw, sha, spare)
-    fields = job(id, 'attempts', 'operation')
+    fields = job(id, 'attempts', 'operation', 'created_ms')
   end
   call('LMOVE', W, raw_key(id), 'LEFT', 'RIGHT')
   n.list = n.list - 1
   if good then
-    give(o, id, raw, fields[2], fields[3])
+    give(o, id, raw, fields[2], fields[3], fields[4])
   else
     bury(id, 'unreadable: not JSON of this project, empty, or over 1 MiB')
     unread = unread + 1
@@ -112,7 +112,7 @@ local function take_one(o, wanted, spare)
   return n.list > 0 and take_head(o, wanted, spare)
 end
 
--- Up to one job for each unused id in ARGV from o.ids on. Returns {id, attempt, raw, operation, token, deadline_ms} for each.
+-- Up to one job for each unused id in ARGV from o.ids on. Returns {id, attempt, raw, operation, token, deadline_ms, created_ms} for each.
 local function take(o)
   local wanted = math.min(#ARGV - o.ids + 1, o.max_leased - n.leases)
   local settings = o.settings
