@@ -28,10 +28,7 @@ async function contender(path, env) {
 /** CPU seconds of the Redis server so far. */
 async function redisCpu(admin) {
   const info = await admin.info('cpu');
-  return ['user', 'sys'].reduce(
-    (sum, kind) => sum + Number(new RegExp(`used_cpu_${kind}:([\\d.]+)`).exec(info)[1]),
-    0,
-  );
+  return ['user', 'sys'].reduce((sum, kind) => sum + Number(new RegExp(`used_cpu_${kind}:([\\d.]+)`).exec(info)[1]), 0);
 }
 
 async function measure(admin, side, { bytes, inFlight, batch }) {

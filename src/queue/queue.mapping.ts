@@ -55,6 +55,9 @@ export function toJobDto(job: JobView): JobDto {
     ...given('operation_id', job.operationId),
     ...given('position', job.position),
     ...time('retry_at', job.retryAt),
+    ...given('blocked_by', job.blockedBy),
+    ...given('in_flight', job.inFlight),
+    ...given('oldest_age_seconds', job.oldestAgeSeconds),
     ...time('lease_expires_at', job.leaseExpiresAt),
   };
 }

@@ -1,6 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
+import { AppConfig } from '../config/app-config.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
@@ -15,6 +16,8 @@ import { type Ending, type LeaseReply, MAX_DEAD, QueueStore } from './queue.stor
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 
+/** One call may not hold Redis for long. */
+const MAX_BATCH_BYTES = 4_194_304;
 const RETRY_WHEN_FULL_SECONDS = 5;
 
 export interface LeaseOptions {
@@ -44,6 +47,7 @@ export class QueueService implements OnModuleInit {
     private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
     private readonly stats: StatsRegistry,
+    private readonly config: AppConfig,
   ) {}
 
   onModuleInit(): void {
@@ -73,6 +77,8 @@ export class QueueService implements OnModuleInit {
     const raw = jobs.map((job, i) =>
       encodeJob(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
     );
+    if (raw.length > 1 && raw.reduce((sum, job) => sum + Buffer.byteLength(job.raw), 0) > MAX_BATCH_BYTES)
+      throw new AppError('payload_too_large', 'queue.enqueue', 'The tasks of one call may hold at most 4 MiB.');
     const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
     if (!added) {
       throw new AppError('queue_full', 'queue.enqueue', 'The queue holds as many jobs or bytes as it may.', {
@@ -213,10 +219,10 @@ export class QueueService implements OnModuleInit {
     this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
   }
 
-  /** @throws AppError `not_found`; a finished job is known for an hour. */
+  /** A job, and why it does not run. @throws AppError `not_found`; a finished job is known for an hour. */
   async job(projectId: ProjectId, queue: string, jobId: string): Promise<JobView> {
     this.registry.get(queue);
-    const found = await this.store.job(projectId, queue, jobId);
+    const [found, counts] = await Promise.all([this.store.job(projectId, queue, jobId), this.counts(projectId, queue)]);
     if (!found) throw notFound();
     const { fields } = found;
     const text = (name: string): string | undefined => fields.get(name);
@@ -230,9 +236,23 @@ export class QueueService implements OnModuleInit {
       ...(text('result') === undefined ? {} : { result: JSON.parse(text('result')!) as unknown }),
       ...(text('operation') === undefined ? {} : { operationId: text('operation')! }),
       ...(text('finished_ms') === undefined ? {} : { finishedAt: Number(text('finished_ms')) }),
+      ...(text('state') === 'waiting' || text('state') === 'delayed' ? this.#why(text('state'), counts) : {}),
       ...(found.position < 0 ? {} : { position: found.position }),
       ...(found.due < 0 ? {} : { retryAt: found.due }),
       ...(found.deadline < 0 ? {} : { leaseExpiresAt: found.deadline }),
+    };
+  }
+
+  #why(state: string | undefined, counts: QueueCounts): Pick<JobView, 'blockedBy' | 'inFlight' | 'oldestAgeSeconds'> {
+    const max = counts.order === 'strict' ? 1 : this.config.QUEUE_MAX_LEASED;
+    let blockedBy: JobView['blockedBy'];
+    if (counts.pausedReason) blockedBy = counts.pausedReason === 'owner' ? 'paused' : counts.pausedReason;
+    else if (state === 'delayed') blockedBy = 'delay';
+    else if (counts.leased >= max) blockedBy = 'in_flight';
+    return {
+      inFlight: { now: counts.leased, max },
+      oldestAgeSeconds: counts.oldestAgeSeconds,
+      ...(blockedBy ? { blockedBy } : {}),
     };
   }
 

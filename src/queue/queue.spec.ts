@@ -424,6 +424,16 @@ describe('queues', () => {
       expect((await owner.get('/queues/embeddings').expect(200)).body.waiting).toBe(0);
     });
 
+    it('refuses a batch of more than 4 MiB, and stores nothing of it', async () => {
+      await fresh();
+      const jobs = Array.from({ length: 5 }, () => ({ task: task('a', 'x'.repeat(1_000_000)) }));
+      const refusal = await queues
+        .enqueue(owner.projectId as never, 'embeddings', jobs)
+        .catch((error: unknown) => error);
+      expect(isAppError(refusal, 'payload_too_large')).toBe(true);
+      expect(await app.keysOf(owner.projectId)).toEqual([]);
+    });
+
     it('refuses fields that a task does not have, and a project_id of the caller', async () => {
       await fresh();
       const { body } = await owner
@@ -473,6 +483,26 @@ describe('queues', () => {
       await until(() => queues['parking'].parked > 0, 'the poll is parked');
       await owner.post('/queues/embeddings/resume').expect(204);
       expect(docs(await waiting)).toEqual(['a']);
+    });
+  });
+
+  describe('why a job does not run', () => {
+    it('is told: its place, the cap, the pause, the retry that is due', async () => {
+      await using small = await TestApp.start({ env: { QUEUE_MAX_LEASED: '1' } });
+      owner = await small.caller('owner');
+      const [first, a, b] = [await add('first'), await add('a'), await add('b')];
+      const why = async (id: string) => (await owner.get(`${JOBS}/${id}`).expect(200)).body;
+      expect(await why(b)).toMatchObject({ position: 3, in_flight: { now: 0, max: 1 }, oldest_age_seconds: 0 });
+      expect(await why(b)).not.toHaveProperty('blocked_by');
+      const [job] = await lease();
+      expect(await why(a)).toMatchObject({ position: 1, blocked_by: 'in_flight', in_flight: { now: 1, max: 1 } });
+      await owner
+        .post(`${JOBS}/${first}/nack`)
+        .send({ lease_token: job!.lease_token, error: 'x', retry_in_seconds: 600 })
+        .expect(204);
+      expect(await why(first)).toMatchObject({ blocked_by: 'delay', retry_at: expect.any(String) });
+      await owner.post('/queues/embeddings/pause').expect(204);
+      expect(await why(a)).toMatchObject({ blocked_by: 'paused' });
     });
   });
 

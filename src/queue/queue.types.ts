@@ -55,6 +55,12 @@ export interface JobView {
   /** Place in the line, from 1; only told within the first 1,000. */
   readonly position?: number;
   readonly retryAt?: number;
+  /** Why a job that waits may not be leased now; missing when it is only a matter of its turn. */
+  readonly blockedBy?: 'paused' | 'dead_letters_full' | 'delay' | 'in_flight';
+  /** Of the project and queue: jobs in flight, and how many there may be. */
+  readonly inFlight?: { readonly now: number; readonly max: number };
+  /** Age of the oldest job that waits. */
+  readonly oldestAgeSeconds?: number | null;
   readonly leaseExpiresAt?: number;
   readonly finishedAt?: number;
 }
