@@ -7,12 +7,14 @@ import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { JobEvents } from './job-events.js';
+import { jobView } from './job-view.js';
 import { Parking } from './parking.js';
 import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import { type Ending, type LeaseReply, MAX_DEAD, QueueStore } from './queue.store.js';
+import type { LeaseReply } from './queue.replies.js';
+import { MAX_DEAD, QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 
@@ -130,7 +132,7 @@ export class QueueService implements OnModuleInit {
     const { order = 'relaxed' } = this.registry.get(queue);
     const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
     const reply = await this.store.ackAndLease(projectId, queue, ack, { max, leaseMs: leaseSeconds * 1000, order });
-    this.#ended(projectId, queue, done.jobId, reply.ending);
+    this.events.ended(projectId, queue, done.jobId, reply.ending);
     if (reply.ending === 'stale') throw stale('queue.ack');
     return this.#leased(projectId, queue, reply);
   }
@@ -151,7 +153,7 @@ export class QueueService implements OnModuleInit {
         result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
       })),
     );
-    endings.forEach((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending));
+    endings.forEach((ending, i) => this.events.ended(projectId, queue, acks[i]!.jobId, ending));
     return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
   }
 
@@ -171,7 +173,7 @@ export class QueueService implements OnModuleInit {
     const { error, retryInSeconds, dead = false } = options;
     const retryMs = retryInSeconds === undefined ? undefined : retryInSeconds * 1000;
     const ending = await this.store.nack(projectId, queue, { jobId, token: leaseToken, error, retryMs, dead });
-    this.#ended(projectId, queue, jobId, ending, error);
+    this.events.ended(projectId, queue, jobId, ending, error);
     if (ending === 'stale') throw stale('queue.nack');
   }
 
@@ -224,36 +226,7 @@ export class QueueService implements OnModuleInit {
     this.registry.get(queue);
     const [found, counts] = await Promise.all([this.store.job(projectId, queue, jobId), this.counts(projectId, queue)]);
     if (!found) throw notFound();
-    const { fields } = found;
-    const text = (name: string): string | undefined => fields.get(name);
-    return {
-      jobId,
-      state: text('state') as JobState,
-      attempts: Number(text('attempts')),
-      maxAttempts: Number(text('max')),
-      createdAt: Number(text('created_ms')),
-      ...(text('error') === undefined ? {} : { lastError: text('error')! }),
-      ...(text('result') === undefined ? {} : { result: JSON.parse(text('result')!) as unknown }),
-      ...(text('operation') === undefined ? {} : { operationId: text('operation')! }),
-      ...(text('finished_ms') === undefined ? {} : { finishedAt: Number(text('finished_ms')) }),
-      ...(text('state') === 'waiting' || text('state') === 'delayed' ? this.#why(text('state'), counts) : {}),
-      ...(found.position < 0 ? {} : { position: found.position }),
-      ...(found.due < 0 ? {} : { retryAt: found.due }),
-      ...(found.deadline < 0 ? {} : { leaseExpiresAt: found.deadline }),
-    };
-  }
-
-  #why(state: string | undefined, counts: QueueCounts): Pick<JobView, 'blockedBy' | 'inFlight' | 'oldestAgeSeconds'> {
-    const max = counts.order === 'strict' ? 1 : this.config.QUEUE_MAX_LEASED;
-    let blockedBy: JobView['blockedBy'];
-    if (counts.pausedReason) blockedBy = counts.pausedReason === 'owner' ? 'paused' : counts.pausedReason;
-    else if (state === 'delayed') blockedBy = 'delay';
-    else if (counts.leased >= max) blockedBy = 'in_flight';
-    return {
-      inFlight: { now: counts.leased, max },
-      oldestAgeSeconds: counts.oldestAgeSeconds,
-      ...(blockedBy ? { blockedBy } : {}),
-    };
+    return jobView(jobId, found, counts, this.config.QUEUE_MAX_LEASED);
   }
 
   async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
@@ -314,29 +287,6 @@ export class QueueService implements OnModuleInit {
       ...(requestId === undefined ? {} : { requestId }),
       ...(reply.nextDue === undefined ? {} : { dueInMs: reply.nextDue - this.clock.now('state') }),
     };
-  }
-
-  #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): void {
-    if (ending === 'stale') return this.metrics.count(queue, 'stale');
-    const { state, operationId } = ending;
-    if (state === 'done') {
-      this.metrics.count(queue, 'done');
-      this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
-    } else if (state === 'dead') {
-      this.metrics.count(queue, 'dead');
-      this.events.report(projectId, queue, jobId, operationId, {
-        status: 'failed',
-        stage: 'dead',
-        ...(error ? { error } : {}),
-      });
-    } else if (state !== 'cancelled') {
-      this.metrics.count(queue, 'retried');
-      this.events.report(projectId, queue, jobId, operationId, {
-        status: 'running',
-        stage: 'retrying',
-        ...(error ? { message: error } : {}),
-      });
-    }
   }
 }
 

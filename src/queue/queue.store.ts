@@ -20,51 +20,24 @@ import {
   redriveDead,
   releaseJobs,
 } from './queue.scripts.js';
-import type { JobState, LeasedJob, QueueOrder } from './queue.types.js';
+import {
+  type Ending,
+  ending,
+  type JobRecord,
+  type LeaseHead,
+  type LeaseLine,
+  type LeaseReply,
+  leaseReply,
+  type LeaseRequest,
+  optional,
+  pairs,
+  type RawJob,
+} from './queue.replies.js';
+import type { JobState, QueueOrder } from './queue.types.js';
 
 /** At this many dead letters a queue of a project is parked, until a person looks. */
 export const MAX_DEAD = 10_000;
 export const DEFAULT_ATTEMPTS = 10;
-
-/** A job as the enqueue script takes it. */
-export interface RawJob {
-  readonly raw: string;
-  readonly maxAttempts: number;
-  readonly delayMs: number;
-  readonly dedupe: string;
-  readonly operationId: string;
-}
-
-export interface LeaseRequest {
-  readonly max: number;
-  readonly leaseMs: number;
-  /** The queue's own order; the owner's setting goes before it. */
-  readonly order: QueueOrder;
-}
-
-type LeaseHead = [due: string, expired: number, buried: number, weight: string];
-type LeaseLine = [
-  id: string,
-  attempt: string,
-  raw: string,
-  operation: string,
-  token: string,
-  deadline: string,
-  created: string,
-];
-
-export interface LeaseReply {
-  readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string; readonly createdAt: number })[];
-  /** Unix ms (Redis) of the next moment at which something becomes due by itself. */
-  readonly nextDue: number | undefined;
-  readonly expired: number;
-  readonly buried: number;
-  readonly nonce: number;
-  /** The project's share among those that wait for the same consumers; the owner's setting, else 1. */
-  readonly weight: number;
-}
-
-export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
 
 /** The queue's scripts, typed. */
 @Injectable()
@@ -223,11 +196,7 @@ export class QueueStore {
   }
 
   /** @returns the record's fields with its place, or `undefined` when there is no such job. */
-  async job(
-    projectId: ProjectId,
-    queue: string,
-    jobId: string,
-  ): Promise<{ position: number; due: number; deadline: number; fields: Map<string, string> } | undefined> {
+  async job(projectId: ProjectId, queue: string, jobId: string): Promise<JobRecord | undefined> {
     const reply = (await this.runner.run(readJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
@@ -288,37 +257,7 @@ export class QueueStore {
   }
 }
 
-function leaseReply([due, expired, buried, weight]: LeaseHead, jobs: LeaseLine[]): Omit<LeaseReply, 'nonce'> {
-  return {
-    jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline, created]) => ({
-      jobId,
-      attempt: Number(attempt),
-      raw,
-      leaseToken,
-      expiresAt: Number(deadline),
-      createdAt: Number(created),
-      ...optional('operationId', operationId),
-    })),
-    nextDue: Number(due) < 0 ? undefined : Number(due),
-    expired,
-    buried,
-    weight: Number(weight),
-  };
-}
-
 // As redis.sha1hex: what a task of others is compared with.
 function sha1(raw: string): string {
   return createHash('sha1').update(raw).digest('hex');
-}
-
-function ending([state, operationId]: string[]): Ending {
-  return state === 'stale' ? 'stale' : { state: state as JobState, ...optional('operationId', operationId) };
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i]!, flat[2 * i + 1]!]);
-}
-
-function optional<K extends string>(name: K, value: string | undefined): { [N in K]?: string } {
-  return (value ? { [name]: value } : {}) as { [N in K]?: string };
 }

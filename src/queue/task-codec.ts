@@ -1,7 +1,8 @@
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { check, invalid } from '../common/validation.js';
-import { DEFAULT_ATTEMPTS, type RawJob } from './queue.store.js';
+import type { RawJob } from './queue.replies.js';
+import { DEFAULT_ATTEMPTS } from './queue.store.js';
 import type { NewJob } from './queue.types.js';
 
 /** A result is kept in the job's record for an hour, so it is bounded. */
