@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { ProgressService } from '../progress/progress.service.js';
 import { QueueMetrics } from './queue.metrics.js';
-import type { Ending } from './queue.replies.js';
+import type { Ending, Settled } from './queue.replies.js';
 
 /** What a job tells the project's event stream, when it reports as an operation. */
 export interface JobReport {
@@ -56,6 +56,13 @@ export class JobEvents implements OnModuleDestroy {
         ...(error ? { message: error } : {}),
       });
     }
+  }
+
+  /** Leases have expired: whoever comes first finds it out, and tells it. */
+  settled(projectId: ProjectId, queue: string, { expired, buried }: Settled): void {
+    this.metrics.count(queue, 'expired', expired);
+    for (const { jobId, ...operation } of buried)
+      this.ended(projectId, queue, jobId, { state: 'dead', ...operation }, 'lease expired');
   }
 
   /** What is on its way goes out before the process ends. */

@@ -12,7 +12,7 @@ import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import type { LeaseReply, Settled } from './queue.replies.js';
+import type { LeaseReply, LeaseRequest } from './queue.replies.js';
 import { MAX_DEAD, QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
@@ -100,10 +100,10 @@ export class QueueService implements OnModuleInit {
 
   /** Leases jobs, waiting for the first when asked to. No job is an empty list. */
   async lease(projectId: ProjectId, queue: string, options: LeaseOptions = {}): Promise<Lease> {
-    this.registry.get(queue);
+    const { order = 'relaxed' } = this.registry.get(queue);
     const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
     const look = async () => {
-      const lease = await this.#look(projectId, queue, max, leaseSeconds, requestId);
+      const lease = await this.#look(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
       return { lease, found: lease.jobs.length > 0 ? lease : undefined, dueInMs: lease.dueInMs };
     };
     const first = await look();
@@ -133,11 +133,12 @@ export class QueueService implements OnModuleInit {
   ): Promise<Lease> {
     const { order = 'relaxed' } = this.registry.get(queue);
     const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
-    const reply = await this.store.ackAndLease(projectId, queue, ack, { max, leaseMs: leaseSeconds * 1000, order });
+    const asked = { max, leaseMs: leaseSeconds * 1000, order };
+    const reply = await this.store.ackAndLease(projectId, queue, ack, asked);
     this.events.ended(projectId, queue, done.jobId, reply.ending);
     if (reply.ending === 'stale') throw stale('queue.ack');
     const { lease, unworkable } = await this.#leased(projectId, queue, reply);
-    return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, max, leaseSeconds) : lease;
+    return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, asked) : lease;
   }
 
   /** Ends up to 100 jobs. @returns for each whether its lease was held. */
@@ -218,7 +219,7 @@ export class QueueService implements OnModuleInit {
   async cancel(projectId: ProjectId, queue: string, jobId: string): Promise<void> {
     this.registry.get(queue);
     const { settled, state, operationId } = await this.store.cancel(projectId, queue, jobId);
-    this.#settled(projectId, queue, settled);
+    this.events.settled(projectId, queue, settled);
     if (state === 'missing') throw notFound();
     if (state !== 'cancelled') throw new AppError('conflict', 'queue.cancel', `The job is over: it is ${state}.`);
     this.metrics.count(queue, 'cancelled');
@@ -232,7 +233,7 @@ export class QueueService implements OnModuleInit {
       this.store.job(projectId, queue, jobId),
       this.counts(projectId, queue),
     ]);
-    this.#settled(projectId, queue, settled);
+    this.events.settled(projectId, queue, settled);
     if (!record) throw notFound();
     return jobView(jobId, record, counts, this.config.QUEUE_MAX_LEASED);
   }
@@ -240,7 +241,7 @@ export class QueueService implements OnModuleInit {
   async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
     const declared = this.registry.get(queue);
     const { settled, oldestMs, paused, order, ...counts } = await this.store.counts(projectId, queue);
-    this.#settled(projectId, queue, settled);
+    this.events.settled(projectId, queue, settled);
     const reason = paused ? 'owner' : counts.dead >= MAX_DEAD ? 'dead_letters_full' : undefined;
     return {
       queue,
@@ -265,30 +266,13 @@ export class QueueService implements OnModuleInit {
   }
 
   // What nobody can work on must not keep what stands behind it waiting.
-  async #look(
-    projectId: ProjectId,
-    queue: string,
-    max: number,
-    leaseSeconds: number,
-    requestId?: string,
-  ): Promise<Lease> {
+  async #look(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<Lease> {
     for (let away = 0; ;) {
-      const { lease, unworkable } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
+      const reply = await this.store.lease(projectId, queue, asked, requestId);
+      const { lease, unworkable } = await this.#leased(projectId, queue, reply, requestId);
       away += unworkable;
       if (unworkable === 0 || lease.jobs.length > 0 || away >= MAX_UNWORKABLE) return lease;
     }
-  }
-
-  async #leaseNow(
-    projectId: ProjectId,
-    queue: string,
-    max: number,
-    leaseSeconds: number,
-    requestId: string | undefined,
-  ): Promise<{ lease: Lease; unworkable: number }> {
-    const { order = 'relaxed' } = this.registry.get(queue);
-    const reply = await this.store.lease(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
-    return this.#leased(projectId, queue, reply, requestId);
   }
 
   // What nobody can work on goes to the dead letters: a worker only sees tasks that its queue declared.
@@ -298,7 +282,7 @@ export class QueueService implements OnModuleInit {
     reply: LeaseReply,
     requestId?: string,
   ): Promise<{ lease: Lease; unworkable: number }> {
-    this.#settled(projectId, queue, reply.settled);
+    this.events.settled(projectId, queue, reply.settled);
     this.metrics.count(queue, 'dead', reply.unreadable);
     const { task: type } = this.registry.get(queue);
     const jobs: LeasedJob[] = [];
@@ -324,13 +308,6 @@ export class QueueService implements OnModuleInit {
       ...(reply.nextDue === undefined ? {} : { dueInMs: reply.nextDue - this.clock.now('state') }),
     };
     return { lease, unworkable: reply.unreadable + reply.jobs.length - jobs.length };
-  }
-
-  // Whoever comes first finds out that a lease has expired, and tells it.
-  #settled(projectId: ProjectId, queue: string, { expired, buried }: Settled): void {
-    this.metrics.count(queue, 'expired', expired);
-    for (const { jobId, ...operation } of buried)
-      this.events.ended(projectId, queue, jobId, { state: 'dead', ...operation }, 'lease expired');
   }
 }
 

@@ -32,6 +32,7 @@
 -- Cost: O(log n) per job; 26 commands and 4 for each job.
 -- @include "prelude"
 -- @include "./queue"
+-- @include "./reap"
 -- @include "./settle"
 -- @include "./ending"
 -- @include "./leasing"

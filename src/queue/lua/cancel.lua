@@ -21,6 +21,7 @@
 -- Cost: O(length of the list) for a job that waits, else O(log n).
 -- @include "prelude"
 -- @include "./queue"
+-- @include "./reap"
 -- @include "./settle"
 -- @include "./position"
 if late(now_ms) then return LATE end

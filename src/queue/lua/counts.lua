@@ -20,6 +20,7 @@
 -- Cost: O(1) but for what settle() moves (at most 140 jobs).
 -- @include "prelude"
 -- @include "./queue"
+-- @include "./reap"
 -- @include "./settle"
 if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end

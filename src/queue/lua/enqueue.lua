@@ -26,6 +26,7 @@
 -- @include "prelude"
 -- @include "idempotency"
 -- @include "./queue"
+-- @include "./reap"
 if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[13], 'hash') then return WRONGTYPE end
 local before = replay(KEYS[13], ARGV[2])

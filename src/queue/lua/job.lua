@@ -20,6 +20,7 @@
 -- Cost: O(1,000) at most to find the position; beyond that it is not told.
 -- @include "prelude"
 -- @include "./queue"
+-- @include "./reap"
 -- @include "./settle"
 -- @include "./position"
 if late(now_ms) then return LATE end

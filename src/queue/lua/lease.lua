@@ -34,6 +34,7 @@
 -- Cost: O(log n) per job; 18 commands and 4 for each job; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
+-- @include "./reap"
 -- @include "./settle"
 -- @include "./leasing"
 if late(now_ms) then return LATE end
