@@ -2,6 +2,7 @@ import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@
 import { DiscoveryService } from '@nestjs/core';
 import { ConsumerRunner } from './consumer-runner.js';
 import { type ConsumerOptions, type JobHandler, QUEUE_CONSUMER } from './queue-consumer.decorator.js';
+import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import { ReadyProjects } from './ready-projects.js';
@@ -18,6 +19,7 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly queues: QueueService,
     private readonly registry: QueueRegistry,
     private readonly projects: ReadyProjects,
+    private readonly metrics: QueueMetrics,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -27,7 +29,7 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
         (Reflect.getMetadata(QUEUE_CONSUMER, metatype) as (ConsumerOptions & { queue: string }) | undefined);
       if (!options || !instance) continue;
       this.registry.get(options.queue);
-      const runner = new ConsumerRunner(options.queue, instance as JobHandler, this.queues, options);
+      const runner = new ConsumerRunner(options.queue, instance as JobHandler, this.queues, this.metrics, options);
       this.#runners.push(runner);
       await this.projects.watch(options.queue, (projectId) => runner.ready(projectId));
     }

@@ -5,9 +5,14 @@ import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import { CALL_TIMEOUT_MS } from '../redis/connection-options.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
+import { FairRing } from './fair-ring.js';
+import { QueueMetrics } from './queue.metrics.js';
 import { QueueService } from './queue.service.js';
-import type { LeasedJob } from './queue.types.js';
+import type { Lease, LeasedJob } from './queue.types.js';
 
+/** Most jobs that one lease brings. */
+const MAX_BATCH = 10;
+const MAX_TIMER_MS = 60_000;
 /** Longest error text that goes into a job's record. */
 const MAX_ERROR = 2000;
 const ACK_AGAIN_MS = 200;
@@ -16,17 +21,20 @@ interface Running {
   readonly projectId: ProjectId;
   readonly job: LeasedJob;
   readonly abort: AbortController;
-  readonly done: Promise<void>;
+  done: Promise<void>;
 }
 
 /**
- * Runs one consumer: leases for the projects that are ready, in turn, as many jobs as it has free slots; keeps the leases
- * while the handler works; acks what returns, nacks what throws.
+ * Runs one consumer: leases for the projects that are ready, by their share of its time, as many jobs as it has free
+ * slots; keeps the leases while the handler works; acks what returns, nacks what throws.
  */
 export class ConsumerRunner {
   readonly #log = new Logger('QueueConsumer');
-  /** Projects that may have work, each once, in the order in which they are served. */
-  readonly #ring = new Set<ProjectId>();
+  /** Projects that may have work. */
+  readonly #ring = new FairRing<ProjectId>();
+  /** Those that were said to be ready while Redis was being asked: an empty answer may be older than that. */
+  readonly #heard = new Set<ProjectId>();
+  readonly #due = new Map<ProjectId, NodeJS.Timeout>();
   readonly #running = new Set<Running>();
   readonly #slots: number;
   readonly #leaseSeconds: number;
@@ -38,6 +46,7 @@ export class ConsumerRunner {
     private readonly queue: string,
     private readonly handler: JobHandler,
     private readonly queues: QueueService,
+    private readonly metrics: QueueMetrics,
     { concurrency = 1, leaseSeconds = 60 }: ConsumerOptions,
   ) {
     this.#slots = concurrency;
@@ -47,6 +56,7 @@ export class ConsumerRunner {
   /** The project may have work. */
   ready(projectId: ProjectId): void {
     if (this.#stopping) return;
+    this.#heard.add(projectId);
     this.#ring.add(projectId);
     this.#pump();
   }
@@ -55,6 +65,7 @@ export class ConsumerRunner {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     this.#ring.clear();
+    for (const timer of this.#due.values()) clearTimeout(timer);
     // A lease that is on its way is given back before the connection closes.
     await this.#pumped;
     let timer: NodeJS.Timeout | undefined;
@@ -66,7 +77,7 @@ export class ConsumerRunner {
     await Promise.allSettled(
       [...this.#running].map(async ({ projectId, job, abort }) => {
         abort.abort(new Error('the process stops'));
-        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0 });
+        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
       }),
     );
   }
@@ -76,38 +87,64 @@ export class ConsumerRunner {
     if (!this.#pumping) this.#pumped = this.#serve();
   }
 
-  // A project that still had work goes to the end of the ring, so that no flood starves the others.
+  // While several projects are ready they get one job each turn, or a batch would run ahead of its credit.
   async #serve(): Promise<void> {
     this.#pumping = true;
-    for (const projectId of this.#ring) {
-      if (this.#stopping || this.#running.size >= this.#slots) break;
-      this.#ring.delete(projectId);
-      const free = this.#slots - this.#running.size;
-      const max = this.#ring.size > 0 ? 1 : Math.min(free, 10);
+    while (!this.#stopping && this.#running.size < this.#slots) {
+      const projectId = this.#ring.next();
+      if (projectId === undefined) break;
+      const max = this.#ring.size > 1 ? 1 : Math.min(this.#slots - this.#running.size, MAX_BATCH);
       try {
-        const lease = await this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds });
-        if (this.#stopping) await this.queues.release(projectId, this.queue, lease);
-        else for (const job of lease.jobs) this.#start(projectId, job);
-        if (lease.jobs.length === max) this.#ring.add(projectId);
+        await this.#take(projectId, () =>
+          this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
+        );
       } catch (error) {
         // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
+        this.#ring.leave(projectId);
         this.#log.debug((error as Error).message);
       }
     }
     this.#pumping = false;
   }
 
+  // Starts what a lease brings; who has nothing to give leaves the ring.
+  async #take(projectId: ProjectId, lease: () => Promise<Lease>): Promise<void> {
+    this.#heard.delete(projectId);
+    const found = await lease();
+    if (this.#stopping) return this.queues.release(projectId, this.queue, found);
+    this.#ring.setWeight(projectId, found.weight);
+    if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
+    if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
+    for (const job of found.jobs) this.#start(projectId, job);
+  }
+
+  // Delayed jobs, retries and leases that expire send no wake-up. One timer per project, for the next of them.
+  #lookAgain(projectId: ProjectId, dueInMs: number): void {
+    clearTimeout(this.#due.get(projectId));
+    const timer = setTimeout(
+      () => {
+        this.#due.delete(projectId);
+        this.ready(projectId);
+      },
+      Math.min(Math.max(dueInMs, 0) + 1, MAX_TIMER_MS),
+    );
+    this.#due.set(projectId, timer.unref());
+  }
+
   #start(projectId: ProjectId, job: LeasedJob): void {
-    const abort = new AbortController();
-    const running: Running = { projectId, job, abort, done: this.#run(projectId, job, abort) };
+    const running: Running = { projectId, job, abort: new AbortController(), done: Promise.resolve() };
+    const started = monotonicMs();
+    const charge = this.#ring.charge(projectId);
     this.#running.add(running);
-    void running.done.finally(() => {
+    running.done = this.#run(running).finally(() => {
+      charge(monotonicMs() - started);
+      this.metrics.ran(this.queue, monotonicMs() - started);
       this.#running.delete(running);
       this.#pump();
     });
   }
 
-  async #run(projectId: ProjectId, job: LeasedJob, abort: AbortController): Promise<void> {
+  async #run({ projectId, job, abort }: Running): Promise<void> {
     const stopRenewing = this.#renew(projectId, job, abort);
     try {
       const result = await this.handler.handle(projectId, job, abort.signal);
@@ -123,14 +160,27 @@ export class ConsumerRunner {
 
   // The work is done: when Redis does not answer, the ack is repeated (which its token makes safe) while the lease lasts.
   async #ack(projectId: ProjectId, job: LeasedJob, result: unknown, signal: AbortSignal): Promise<void> {
-    for (;;) {
+    const { jobId, leaseToken } = job;
+    for (let send = () => this.#done(projectId, job, result); ;) {
       try {
-        return await this.queues.ack(projectId, this.queue, job.jobId, job.leaseToken, result);
+        return await send();
       } catch (error) {
         if (signal.aborted || !isAppError(error, 'redis_unavailable')) throw error;
+        send = () => this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
         await pause(ACK_AGAIN_MS);
       }
     }
+  }
+
+  // Where it is the project's turn again, the ack brings its next job along, for the slot that this one leaves.
+  async #done(projectId: ProjectId, job: LeasedJob, result: unknown): Promise<void> {
+    const { jobId, leaseToken } = job;
+    if (this.#stopping || this.#ring.next() !== projectId)
+      return this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+    const options = { leaseSeconds: this.#leaseSeconds };
+    await this.#take(projectId, () =>
+      this.queues.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
+    );
   }
 
   async #fail(projectId: ProjectId, job: LeasedJob, error: unknown): Promise<void> {

@@ -119,6 +119,31 @@ describe('@QueueConsumer', () => {
     expect(runs).toBe(1);
   });
 
+  it('serves projects in turn, whoever floods the queue', async () => {
+    const served: ProjectId[] = [];
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const { queue, module } = consumerModule({ concurrency: 2 }, async (projectId) => {
+      await opened;
+      served.push(projectId);
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const flood = newProject();
+    const others = Array.from({ length: 9 }, newProject);
+    for (let i = 0; i < 5; i += 1)
+      await queues.enqueue(
+        flood,
+        queue,
+        Array.from({ length: 100 }, () => ({ task: {} })),
+      );
+    await Promise.all(others.map((projectId) => queues.enqueue(projectId, queue, [{ task: {} }])));
+    open();
+    await until(() => others.every((projectId) => served.includes(projectId)), 'each had its job done');
+    // One turn of each that is ready, and what was leased before the last of them was heard of.
+    expect(Math.max(...others.map((projectId) => served.indexOf(projectId)))).toBeLessThan(40);
+  });
+
   it('tells the handler that its job was cancelled', async () => {
     const { queue, module } = consumerModule({ leaseSeconds: 1 }, (_projectId, _job, signal) => {
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));

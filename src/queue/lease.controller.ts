@@ -22,6 +22,7 @@ import {
 } from './dto/lease.dto.js';
 import { toLeasedJobDto } from './queue.mapping.js';
 import { type LeaseOptions, QueueService } from './queue.service.js';
+import type { Lease } from './queue.types.js';
 
 /** Pull workers in any language. */
 @ProjectController('queues')
@@ -66,8 +67,17 @@ export class LeaseController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<LeaseAnswerDto | undefined> {
     const { projectId } = this.context;
+    if (body.lease_next) {
+      const done = { jobId, leaseToken: body.lease_token, result: body.result };
+      return this.#give(
+        projectId,
+        queue,
+        response,
+        closeSignal(response),
+        await this.queues.ackAndLease(projectId, queue, done),
+      );
+    }
     await this.queues.ack(projectId, queue, jobId, body.lease_token, body.result);
-    if (body.lease_next) return this.#lease(projectId, queue, response, {});
     response.status(204);
     return undefined;
   }
@@ -125,7 +135,6 @@ export class LeaseController {
     return { lease_expires_at: rfc3339(lease.expiresAt), cancelled: lease.cancelled };
   }
 
-  // An answer that nobody received gives its jobs back at once.
   async #lease(
     projectId: ProjectId,
     queue: string,
@@ -133,7 +142,23 @@ export class LeaseController {
     options: LeaseOptions,
   ): Promise<LeaseAnswerDto | undefined> {
     const signal = closeSignal(response);
-    const lease = await this.queues.lease(projectId, queue, { ...options, signal });
+    return this.#give(
+      projectId,
+      queue,
+      response,
+      signal,
+      await this.queues.lease(projectId, queue, { ...options, signal }),
+    );
+  }
+
+  // An answer that nobody received gives its jobs back at once.
+  #give(
+    projectId: ProjectId,
+    queue: string,
+    response: Response,
+    signal: AbortSignal,
+    lease: Lease,
+  ): LeaseAnswerDto | undefined {
     if (lease.jobs.length === 0) {
       response.status(204);
       return undefined;

@@ -1,13 +1,17 @@
-import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { AppError } from '../common/app-error.js';
+import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
-import { RedisSubscriber } from '../redis/redis-subscriber.js';
+import { ReadyProjects } from './ready-projects.js';
 
-/** The longest time without a look: finds what others pushed, who send no wake-up. */
-const SWEEP_MS = 900;
+/** Polls that may wait for one queue of one project in this process. */
+export const MAX_POLLS = 1000;
+const RETRY_SECONDS = 5;
 
 interface Place {
   readonly line: Waiter[];
   wake: () => void;
+  leave: () => void;
 }
 
 interface Waiter {
@@ -16,18 +20,15 @@ interface Waiter {
 
 /**
  * Where long polls wait: in memory, without a Redis connection or command each. Per project and queue only the first in
- * line looks into Redis, when a wake-up comes, when something is due, or after 0.9 s; the others follow in their order.
+ * line looks into Redis, when a wake-up or the sweep says that there may be work, or when something is due; the others
+ * follow in their order.
  */
 @Injectable()
-export class Parking implements OnModuleInit, OnModuleDestroy {
+export class Parking implements OnModuleDestroy {
   readonly #places = new Map<string, Place>();
   readonly #closing = new AbortController();
 
-  constructor(private readonly subscriber: RedisSubscriber) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.subscriber.onWake((projectId, queue) => this.#places.get(`${projectId}:${queue}`)?.wake());
-  }
+  constructor(private readonly projects: ReadyProjects) {}
 
   /** Ends all waiting: each poll answers what it has, which is nothing. */
   onModuleDestroy(): void {
@@ -43,18 +44,26 @@ export class Parking implements OnModuleInit, OnModuleDestroy {
 
   /**
    * Looks again and again until `look` finds something, `waitMs` have passed, the caller went away, or the process stops.
+   * @throws AppError `too_many_connections` at {@link MAX_POLLS}.
    * @param look answers what it found, and in how many ms something becomes due by itself.
    */
   async wait<T>(
-    name: string,
+    projectId: ProjectId,
+    queue: string,
     waitMs: number,
     signal: AbortSignal | undefined,
     look: () => Promise<{ found: T | undefined; dueInMs: number | undefined }>,
   ): Promise<T | undefined> {
     const deadline = monotonicMs() + waitMs;
     const over = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
-    const place = this.#places.get(name) ?? { line: [], wake: () => undefined };
-    this.#places.set(name, place);
+    const name = `${projectId}:${queue}`;
+    const place = this.#places.get(name) ?? this.#open(name, projectId, queue);
+    if (place.line.length >= MAX_POLLS) {
+      throw new AppError('too_many_connections', 'queue.lease', 'Too many requests wait for a job of this queue.', {
+        rule: queue,
+        retryAfterSeconds: RETRY_SECONDS,
+      });
+    }
     const waiter: Waiter = { proceed: () => undefined };
     place.line.push(waiter);
     try {
@@ -76,15 +85,25 @@ export class Parking implements OnModuleInit, OnModuleDestroy {
         if (first) {
           const { found, dueInMs } = await look();
           if (found !== undefined) return found;
-          pause = Math.min(deadline - monotonicMs(), SWEEP_MS, Math.max(dueInMs ?? SWEEP_MS, 0) + 1);
+          pause = Math.min(deadline - monotonicMs(), Math.max(dueInMs ?? Infinity, 0) + 1);
         }
         if (!woken) await pauseFor(pause, signalled, over);
       }
     } finally {
       place.line.splice(place.line.indexOf(waiter), 1);
-      if (place.line.length === 0) this.#places.delete(name);
-      else place.line[0]!.proceed();
+      if (place.line.length > 0) place.line[0]!.proceed();
+      else {
+        place.leave();
+        this.#places.delete(name);
+      }
     }
+  }
+
+  #open(name: string, projectId: ProjectId, queue: string): Place {
+    const place: Place = { line: [], wake: () => undefined, leave: () => undefined };
+    place.leave = this.projects.follow(queue, projectId, () => place.wake());
+    this.#places.set(name, place);
+    return place;
   }
 }
 

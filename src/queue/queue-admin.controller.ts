@@ -1,4 +1,4 @@
-import { Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Body, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiProblems } from '../common/http/api-problems.js';
 import { PageQueryDto } from '../common/http/page.dto.js';
 import { NamePipe } from '../common/names.js';
@@ -7,6 +7,7 @@ import { ProjectController } from '../project-context/project-controller.decorat
 import { Requires } from '../project-context/project.decorators.js';
 import { DeadLettersDto, RedrivenDto } from './dto/queue.dto.js';
 import { QueueAdminService } from './queue-admin.service.js';
+import { QueueSettingsDto } from './dto/settings.dto.js';
 import { toDeadLetterDto } from './queue.mapping.js';
 
 /** What an owner does with a queue. */
@@ -48,6 +49,14 @@ export class QueueAdminController {
   @ApiProblems('not_found', 'storage_full')
   async pause(@Param('queue', NamePipe) queue: string): Promise<void> {
     await this.queues.pause(this.context.projectId, queue);
+  }
+
+  /** Replaces the settings of a queue: its order, and the project's weight. */
+  @Put(':queue/settings')
+  @ApiProblems('not_found', 'storage_full')
+  async configure(@Param('queue', NamePipe) queue: string, @Body() body: QueueSettingsDto): Promise<QueueSettingsDto> {
+    await this.queues.configure(this.context.projectId, queue, body);
+    return body;
   }
 
   /** Leases again. */

@@ -5,7 +5,7 @@ import { RedisGateway } from '../redis/redis-gateway.js';
 import { QueueKeys } from './queue.keys.js';
 import { QueueRegistry } from './queue.registry.js';
 import { QueueStore } from './queue.store.js';
-import type { DeadLetter } from './queue.types.js';
+import type { DeadLetter, QueueOrder } from './queue.types.js';
 
 /** What an owner does with a queue: pause it, and look after its dead letters. */
 @Injectable()
@@ -46,6 +46,26 @@ export class QueueAdminService {
   /** Removes all dead letters. @returns how many. */
   dropDead(projectId: ProjectId, queue: string): Promise<number> {
     return this.#all(projectId, queue, (limit) => this.store.dropDead(projectId, queue, limit));
+  }
+
+  /** Replaces the owner's settings of a queue but for its pause; what is left out has its default. They have no TTL. */
+  async configure(
+    projectId: ProjectId,
+    queue: string,
+    settings: { order?: QueueOrder | undefined; weight?: number | undefined },
+  ): Promise<void> {
+    this.registry.get(queue);
+    const key = this.keys.settings(projectId, queue);
+    const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+    const dropped = ['order', 'weight'].filter((name) => !given.some(([each]) => each === name));
+    await Promise.all([
+      ...(given.length > 0
+        ? [this.gateway.call('state', 'queue.configure', (client) => client.hset(key, Object.fromEntries(given)))]
+        : []),
+      ...(dropped.length > 0
+        ? [this.gateway.call('state', 'queue.configure', (client) => client.hdel(key, ...dropped))]
+        : []),
+    ]);
   }
 
   /** Stops leasing until {@link resume}; jobs are still accepted. An owner's setting: it has no TTL. */

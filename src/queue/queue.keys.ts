@@ -1,12 +1,35 @@
 import { Injectable } from '@nestjs/common';
+import { Lru } from '../common/lru.js';
 import type { ProjectId } from '../common/project-id.js';
 import { sha256 } from '../common/tokens.js';
 import { type Idempotency, idempotency } from '../redis/idempotency.js';
 import { KeyBuilder } from '../redis/key-builder.js';
 
+/** The keys that every script of a queue gets, by their names in the scripts. */
+export type Places = Readonly<
+  Record<
+    | 'list'
+    | 'waiting'
+    | 'bytes'
+    | 'leases'
+    | 'delayed'
+    | 'retry'
+    | 'dead'
+    | 'size'
+    | 'dedupe'
+    | 'history'
+    | 'wake'
+    | 'purged',
+    string
+  >
+>;
+
 /** Key and channel names of one queue of one project; `src/queue/README.md` has their content. */
 @Injectable()
 export class QueueKeys {
+  // Twelve names a call: making them anew each time costs more than the call's own work.
+  readonly #places = new Lru<string, Places>(10_000);
+
   constructor(private readonly keys: KeyBuilder) {}
 
   /** The waiting tasks: what other programs push to and pop from. */
@@ -15,7 +38,14 @@ export class QueueKeys {
   }
 
   /** The keys that every script of a queue gets, by their names in the scripts. */
-  places(projectId: ProjectId, queue: string) {
+  places(projectId: ProjectId, queue: string): Places {
+    const name = `${projectId}:${queue}`;
+    let places = this.#places.get(name);
+    if (!places) this.#places.set(name, (places = this.#make(projectId, queue)));
+    return places;
+  }
+
+  #make(projectId: ProjectId, queue: string): Places {
     const key = (part: string): string => this.keys.key(projectId, 'queue', queue, part);
     return {
       list: this.list(projectId, queue),
@@ -27,6 +57,7 @@ export class QueueKeys {
       dead: key('dead'),
       size: key('size'),
       dedupe: key('dedupe'),
+      history: key('history'),
       wake: key('wake'),
       purged: key('purged'),
     };
@@ -35,6 +66,11 @@ export class QueueKeys {
   /** Owner's settings; no TTL. */
   settings(projectId: ProjectId, queue: string): string {
     return this.keys.key(projectId, 'config', 'queue', queue);
+  }
+
+  /** While it lives, a strict queue waits for a retry. */
+  hold(projectId: ProjectId, queue: string): string {
+    return this.keys.key(projectId, 'queue', queue, 'hold');
   }
 
   /** What a named lease request got. */
@@ -46,9 +82,9 @@ export class QueueKeys {
     return idempotency(this.keys, projectId, 'queue.enqueue', header, body);
   }
 
-  /** Every place at which work may wait: whether one of them exists is whether somebody should look. */
-  work(projectId: ProjectId, queue: string): string[] {
-    const { list, retry, delayed, leases } = this.places(projectId, queue);
-    return [list, retry, delayed, leases];
+  /** Where work waits that is not in the list: whether one of them exists is whether somebody should look. */
+  due(projectId: ProjectId, queue: string): readonly string[] {
+    const { retry, delayed, leases } = this.places(projectId, queue);
+    return [retry, delayed, leases];
   }
 }

@@ -34,6 +34,8 @@ export function toQueueDto(counts: QueueCounts): QueueDto {
     delayed: counts.delayed,
     dead: counts.dead,
     bytes: counts.bytes,
+    order: counts.order,
+    weight: counts.weight,
     paused: counts.paused,
     ...given('paused_reason', counts.pausedReason),
     oldest_age_seconds: counts.oldestAgeSeconds,
@@ -53,6 +55,9 @@ export function toJobDto(job: JobView): JobDto {
     ...given('operation_id', job.operationId),
     ...given('position', job.position),
     ...time('retry_at', job.retryAt),
+    ...given('blocked_by', job.blockedBy),
+    ...given('in_flight', job.inFlight),
+    ...given('oldest_age_seconds', job.oldestAgeSeconds),
     ...time('lease_expires_at', job.leaseExpiresAt),
   };
 }

@@ -1,30 +1,71 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Gauge } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import { MetricsRegistry } from '../common/metrics-registry.js';
-import { Parking } from './parking.js';
+
+const SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600];
 
 /** What happens to jobs, by queue; never by project. */
 @Injectable()
 export class QueueMetrics {
   readonly #events: Counter<'queue' | 'event'>;
-  readonly #parked: Gauge;
+  readonly #wait: Histogram<'queue'>;
+  readonly #run: Histogram<'queue'>;
+  readonly #sweep: Histogram<'queue' | 'kind'>;
 
-  constructor(registry: MetricsRegistry, parking: Parking) {
+  constructor(private readonly registry: MetricsRegistry) {
+    const registers = [registry.registry];
     this.#events = new Counter({
       name: 'queue_jobs_total',
       help: 'Jobs by what happened to them: enqueued, leased, done, retried, dead, expired, stale, released, cancelled.',
       labelNames: ['queue', 'event'],
-      registers: [registry.registry],
+      registers,
     });
-    this.#parked = new Gauge({
-      name: 'queue_parked_polls',
-      help: 'Lease requests that wait for a job.',
-      registers: [registry.registry],
-      collect: () => this.#parked.set(parking.parked),
+    this.#wait = new Histogram({
+      name: 'queue_wait_seconds',
+      help: 'From a job being added to its first lease; tasks that others pushed are not in it.',
+      labelNames: ['queue'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.#run = new Histogram({
+      name: 'queue_run_seconds',
+      help: 'How long a handler of this process worked on a job.',
+      labelNames: ['queue'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.#sweep = new Histogram({
+      name: 'queue_sweep_seconds',
+      help: 'How long a look at all known projects took: at their lists, or at what becomes due by itself.',
+      labelNames: ['queue', 'kind'],
+      buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1],
+      registers,
     });
   }
 
   count(queue: string, event: string, jobs = 1): void {
     if (jobs > 0) this.#events.inc({ queue, event }, jobs);
+  }
+
+  waited(queue: string, ms: number): void {
+    this.#wait.observe({ queue }, Math.max(ms, 0) / 1000);
+  }
+
+  ran(queue: string, ms: number): void {
+    this.#run.observe({ queue }, ms / 1000);
+  }
+
+  swept(queue: string, kind: string, ms: number): void {
+    this.#sweep.observe({ queue, kind }, ms / 1000);
+  }
+
+  /** @param parked tells how many polls wait at present. */
+  gaugeParked(parked: () => number): void {
+    const gauge: Gauge = new Gauge({
+      name: 'queue_parked_polls',
+      help: 'Lease requests that wait for a job.',
+      registers: [this.registry.registry],
+      collect: () => gauge.set(parked()),
+    });
   }
 }

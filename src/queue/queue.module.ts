@@ -15,6 +15,7 @@ import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import { QueueStore } from './queue.store.js';
 import { ReadyProjects } from './ready-projects.js';
+import { WorkSweep } from './work-sweep.js';
 
 /** Job queues. Modules declare queues of their own in {@link QueueRegistry}, and work on them with `@QueueConsumer`. */
 @Module({
@@ -31,6 +32,7 @@ import { ReadyProjects } from './ready-projects.js';
         return registry;
       },
     },
+    WorkSweep,
     Parking,
     JobEvents,
     QueueMetrics,

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import { isName } from '../common/names.js';
+import type { QueueOrder } from './queue.types.js';
 
 /** A queue that a module declares. */
 export interface QueueDeclaration {
@@ -8,6 +9,8 @@ export interface QueueDeclaration {
   readonly name: string;
   /** Class with class-validator rules for a task, without its `project_id`. */
   readonly task: new () => object;
+  /** Unless a project's owner sets another. Default `relaxed`. */
+  readonly order?: QueueOrder;
 }
 
 /** The queues that exist: each module declares its own when it starts. */

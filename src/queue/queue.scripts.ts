@@ -10,9 +10,11 @@ const PLACES = [
   'dead',
   'size',
   'dedupe',
+  'history',
   'wake',
   'purged',
 ] as const;
+const LEASE = ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'order'] as const;
 const file = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
 
 export const enqueueJobs = defineScript({
@@ -33,8 +35,8 @@ export const leaseJobs = defineScript({
   op: 'queue.lease',
   file: file('lease'),
   role: 'state',
-  keys: [...PLACES, 'settings', 'request'],
-  args: ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'request', 'ids...'],
+  keys: [...PLACES, 'settings', 'hold', 'request'],
+  args: [...LEASE, 'request', 'ids...'],
 });
 export const ackJobs = defineScript({
   op: 'queue.ack',
@@ -43,11 +45,18 @@ export const ackJobs = defineScript({
   keys: PLACES,
   args: ['acks...'],
 });
+export const ackAndLease = defineScript({
+  op: 'queue.ack-next',
+  file: file('ack-next'),
+  role: 'state',
+  keys: [...PLACES, 'settings', 'hold'],
+  args: [...LEASE, 'id', 'held', 'result', 'ids...'],
+});
 export const nackJob = defineScript({
   op: 'queue.nack',
   file: file('nack'),
   role: 'state',
-  keys: PLACES,
+  keys: [...PLACES, 'hold'],
   args: ['id', 'token', 'error', 'retry_ms', 'jitter', 'dead'],
 });
 export const releaseJobs = defineScript({
@@ -68,7 +77,7 @@ export const cancelJob = defineScript({
   op: 'queue.cancel',
   file: file('cancel'),
   role: 'state',
-  keys: PLACES,
+  keys: [...PLACES, 'hold'],
   args: ['id'],
 });
 export const readJob = defineScript({ op: 'queue.job', file: file('job'), role: 'state', keys: PLACES, args: ['id'] });

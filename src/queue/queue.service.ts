@@ -1,19 +1,24 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
+import { AppConfig } from '../config/app-config.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
-import { encodeJob, encodeResult, jobView, readTask } from './job-codec.js';
 import { JobEvents } from './job-events.js';
+import { jobView } from './job-view.js';
 import { Parking } from './parking.js';
 import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import { type Ending, MAX_DEAD, QueueStore, type Settled } from './queue.store.js';
+import type { LeaseReply, LeaseRequest } from './queue.replies.js';
+import { MAX_DEAD, QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
+import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 
+/** One call may not hold Redis for long. */
+const MAX_BATCH_BYTES = 4_194_304;
 const RETRY_WHEN_FULL_SECONDS = 5;
 /** Items that nobody can work on, in a row: so many are put away before a lease gives up for now. */
 const MAX_UNWORKABLE = 100;
@@ -44,6 +49,7 @@ export class QueueService implements OnModuleInit {
     private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
     private readonly stats: StatsRegistry,
+    private readonly config: AppConfig,
   ) {}
 
   onModuleInit(): void {
@@ -54,6 +60,7 @@ export class QueueService implements OnModuleInit {
       },
       (projectId) => this.registry.names.map((queue) => this.keys.places(projectId, queue).purged),
     );
+    this.metrics.gaugeParked(() => this.parking.parked);
     this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 
@@ -73,6 +80,8 @@ export class QueueService implements OnModuleInit {
   ): Promise<{ jobId: string; state: JobState }[]> {
     const declaration = this.registry.get(queue);
     const raw = jobs.map((job, i) => encodeJob(projectId, declaration.task, job, path(i)));
+    if (raw.length > 1 && raw.reduce((sum, job) => sum + Buffer.byteLength(job.raw), 0) > MAX_BATCH_BYTES)
+      throw new AppError('payload_too_large', 'queue.enqueue', 'The tasks of one call may hold at most 4 MiB.');
     const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
     if (!added) {
       throw new AppError('queue_full', 'queue.enqueue', 'The queue holds as many jobs or bytes as it may.', {
@@ -83,37 +92,23 @@ export class QueueService implements OnModuleInit {
     this.metrics.count(queue, 'enqueued', added.filter(({ fresh }) => fresh).length);
     // Not `started`: a quick worker may be done before this is heard, and `started` would open its operation again.
     // A job that was there before goes on to report as the operation that it was added with.
-    await Promise.all(
-      added.map(({ jobId, state, fresh }, i) =>
-        this.events.report(projectId, queue, jobId, fresh ? jobs[i]!.operationId : undefined, {
-          status: 'running',
-          stage: state,
-        }),
-      ),
-    );
+    added.forEach(({ jobId, state, fresh }, i) => {
+      if (fresh) this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state });
+    });
     return added;
   }
 
   /** Leases jobs, waiting for the first when asked to. No job is an empty list. */
   async lease(projectId: ProjectId, queue: string, options: LeaseOptions = {}): Promise<Lease> {
-    this.registry.get(queue);
+    const { order = 'relaxed' } = this.registry.get(queue);
     const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
-    const look = async (): Promise<{ found: Lease | undefined; dueInMs: number | undefined }> => {
-      let { lease, nextDue, unworkable } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
-      // What nobody can work on must not keep what stands behind it waiting.
-      for (
-        let away = unworkable;
-        unworkable > 0 && lease.jobs.length === 0 && away < MAX_UNWORKABLE;
-        away += unworkable
-      )
-        ({ lease, nextDue, unworkable } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId));
-      const dueInMs = nextDue === undefined ? undefined : nextDue - this.clock.now('state');
-      return { found: lease.jobs.length > 0 ? lease : undefined, dueInMs };
+    const look = async () => {
+      const lease = await this.#look(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
+      return { lease, found: lease.jobs.length > 0 ? lease : undefined, dueInMs: lease.dueInMs };
     };
     const first = await look();
-    const none: Lease = { jobs: [], nonce: 0 };
-    if (first.found || waitSeconds <= 0) return first.found ?? none;
-    return (await this.parking.wait(`${projectId}:${queue}`, waitSeconds * 1000, signal, look)) ?? none;
+    if (first.found || waitSeconds <= 0) return first.lease;
+    return (await this.parking.wait(projectId, queue, waitSeconds * 1000, signal, look)) ?? first.lease;
   }
 
   /**
@@ -123,6 +118,27 @@ export class QueueService implements OnModuleInit {
   async ack(projectId: ProjectId, queue: string, jobId: string, leaseToken: string, result?: unknown): Promise<void> {
     const [ending] = await this.ackBatch(projectId, queue, [{ jobId, leaseToken, result }]);
     if (ending === 'stale') throw stale('queue.ack');
+  }
+
+  /**
+   * Ends a job as done and leases the next, in one round trip: a worker's whole cycle.
+   * @returns the next job, if there is one.
+   * @throws AppError `stale_lease`; then nothing is leased.
+   */
+  async ackAndLease(
+    projectId: ProjectId,
+    queue: string,
+    done: { jobId: string; leaseToken: string; result?: unknown },
+    { max = 1, leaseSeconds = 30 }: Pick<LeaseOptions, 'max' | 'leaseSeconds'> = {},
+  ): Promise<Lease> {
+    const { order = 'relaxed' } = this.registry.get(queue);
+    const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
+    const asked = { max, leaseMs: leaseSeconds * 1000, order };
+    const reply = await this.store.ackAndLease(projectId, queue, ack, asked);
+    this.events.ended(projectId, queue, done.jobId, reply.ending);
+    if (reply.ending === 'stale') throw stale('queue.ack');
+    const { lease, unworkable } = await this.#leased(projectId, queue, reply);
+    return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, asked) : lease;
   }
 
   /** Ends up to 100 jobs. @returns for each whether its lease was held. */
@@ -141,7 +157,7 @@ export class QueueService implements OnModuleInit {
         result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
       })),
     );
-    await Promise.all(endings.map((ending, i) => this.#ended(projectId, queue, acks[i]!.jobId, ending)));
+    endings.forEach((ending, i) => this.events.ended(projectId, queue, acks[i]!.jobId, ending));
     return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
   }
 
@@ -161,7 +177,7 @@ export class QueueService implements OnModuleInit {
     const { error, retryInSeconds, dead = false } = options;
     const retryMs = retryInSeconds === undefined ? undefined : retryInSeconds * 1000;
     const ending = await this.store.nack(projectId, queue, { jobId, token: leaseToken, error, retryMs, dead });
-    await this.#ended(projectId, queue, jobId, ending, error);
+    this.events.ended(projectId, queue, jobId, ending, error);
     if (ending === 'stale') throw stale('queue.nack');
   }
 
@@ -185,7 +201,7 @@ export class QueueService implements OnModuleInit {
       throw stale('queue.extend');
     }
     if (progress && !lease.cancelled) {
-      await this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
+      this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
     }
     return { expiresAt: lease.expiresAt, cancelled: lease.cancelled };
   }
@@ -203,30 +219,34 @@ export class QueueService implements OnModuleInit {
   async cancel(projectId: ProjectId, queue: string, jobId: string): Promise<void> {
     this.registry.get(queue);
     const { settled, state, operationId } = await this.store.cancel(projectId, queue, jobId);
-    await this.#settled(projectId, queue, settled);
+    this.events.settled(projectId, queue, settled);
     if (state === 'missing') throw notFound();
     if (state !== 'cancelled') throw new AppError('conflict', 'queue.cancel', `The job is over: it is ${state}.`);
     this.metrics.count(queue, 'cancelled');
-    await this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
+    this.events.report(projectId, queue, jobId, operationId, { status: 'cancelled' });
   }
 
-  /** @throws AppError `not_found`; a finished job is known for an hour. */
+  /** A job, and why it does not run. @throws AppError `not_found`; a finished job is known for an hour. */
   async job(projectId: ProjectId, queue: string, jobId: string): Promise<JobView> {
     this.registry.get(queue);
-    const { settled, record } = await this.store.job(projectId, queue, jobId);
-    await this.#settled(projectId, queue, settled);
+    const [{ settled, record }, counts] = await Promise.all([
+      this.store.job(projectId, queue, jobId),
+      this.counts(projectId, queue),
+    ]);
+    this.events.settled(projectId, queue, settled);
     if (!record) throw notFound();
-    return jobView(jobId, record);
+    return jobView(jobId, record, counts, this.config.QUEUE_MAX_LEASED);
   }
 
   async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
-    this.registry.get(queue);
-    const { settled, oldestMs, paused, ...counts } = await this.store.counts(projectId, queue);
-    await this.#settled(projectId, queue, settled);
+    const declared = this.registry.get(queue);
+    const { settled, oldestMs, paused, order, ...counts } = await this.store.counts(projectId, queue);
+    this.events.settled(projectId, queue, settled);
     const reason = paused ? 'owner' : counts.dead >= MAX_DEAD ? 'dead_letters_full' : undefined;
     return {
       queue,
       ...counts,
+      order: order ?? declared.order ?? 'relaxed',
       paused: reason !== undefined,
       ...(reason ? { pausedReason: reason } : {}),
       oldestAgeSeconds: oldestMs < 0 ? null : Math.floor(oldestMs / 1000),
@@ -245,76 +265,49 @@ export class QueueService implements OnModuleInit {
     return names.length > limit ? { items, next: names[limit - 1]! } : { items };
   }
 
-  async #leaseNow(
+  // What nobody can work on must not keep what stands behind it waiting.
+  async #look(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<Lease> {
+    for (let away = 0; ;) {
+      const reply = await this.store.lease(projectId, queue, asked, requestId);
+      const { lease, unworkable } = await this.#leased(projectId, queue, reply, requestId);
+      away += unworkable;
+      if (unworkable === 0 || lease.jobs.length > 0 || away >= MAX_UNWORKABLE) return lease;
+    }
+  }
+
+  // What nobody can work on goes to the dead letters: a worker only sees tasks that its queue declared.
+  async #leased(
     projectId: ProjectId,
     queue: string,
-    max: number,
-    leaseSeconds: number,
-    requestId: string | undefined,
-  ) {
-    const reply = await this.store.lease(projectId, queue, max, leaseSeconds * 1000, requestId);
-    await this.#settled(projectId, queue, reply.settled);
+    reply: LeaseReply,
+    requestId?: string,
+  ): Promise<{ lease: Lease; unworkable: number }> {
+    this.events.settled(projectId, queue, reply.settled);
     this.metrics.count(queue, 'dead', reply.unreadable);
+    const { task: type } = this.registry.get(queue);
     const jobs: LeasedJob[] = [];
-    for (const { raw, ...job } of reply.jobs) {
-      const { task, error } = readTask(this.registry.get(queue).task, raw);
-      if (task === undefined) {
-        await this.nack(projectId, queue, job.jobId, job.leaseToken, { error, dead: true });
-      } else {
-        jobs.push({ ...job, task });
-      }
+    for (const { raw, createdAt, ...job } of reply.jobs) {
+      if (job.attempt === 1) this.metrics.waited(queue, this.clock.now('state') - createdAt);
+      const found = decodeTask(projectId, type, raw);
+      if ('task' in found) jobs.push({ ...job, task: found.task });
+      else await this.nack(projectId, queue, job.jobId, job.leaseToken, { error: found.wrong, dead: true });
     }
     this.metrics.count(queue, 'leased', jobs.length);
-    await Promise.all(
-      jobs.map((job) =>
-        this.events.report(projectId, queue, job.jobId, job.operationId, {
-          status: job.attempt === 1 ? 'started' : 'running',
-          stage: 'leased',
-          attempt: job.attempt,
-        }),
-      ),
-    );
-    const lease: Lease = { jobs, nonce: reply.nonce, ...(requestId === undefined ? {} : { requestId }) };
-    return { lease, nextDue: reply.nextDue, unworkable: reply.unreadable + reply.jobs.length - jobs.length };
-  }
-
-  // Whoever comes first finds out that a lease has expired, and tells it.
-  async #settled(projectId: ProjectId, queue: string, { expired, buried }: Settled): Promise<void> {
-    this.metrics.count(queue, 'expired', expired);
-    await Promise.all(
-      buried.map(({ jobId, operationId }) =>
-        this.#ended(
-          projectId,
-          queue,
-          jobId,
-          { state: 'dead', ...(operationId ? { operationId } : {}) },
-          'lease expired',
-        ),
-      ),
-    );
-  }
-
-  async #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): Promise<void> {
-    if (ending === 'stale') return this.metrics.count(queue, 'stale');
-    const { state, operationId } = ending;
-    if (state === 'done') {
-      this.metrics.count(queue, 'done');
-      await this.events.report(projectId, queue, jobId, operationId, { status: 'completed', stage: 'done' });
-    } else if (state === 'dead') {
-      this.metrics.count(queue, 'dead');
-      await this.events.report(projectId, queue, jobId, operationId, {
-        status: 'failed',
-        stage: 'dead',
-        ...(error ? { error } : {}),
-      });
-    } else if (state !== 'cancelled') {
-      this.metrics.count(queue, 'retried');
-      await this.events.report(projectId, queue, jobId, operationId, {
-        status: 'running',
-        stage: 'retrying',
-        ...(error ? { message: error } : {}),
+    for (const job of jobs) {
+      this.events.report(projectId, queue, job.jobId, job.operationId, {
+        status: job.attempt === 1 ? 'started' : 'running',
+        stage: 'leased',
+        attempt: job.attempt,
       });
     }
+    const lease: Lease = {
+      jobs,
+      nonce: reply.nonce,
+      weight: reply.weight,
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(reply.nextDue === undefined ? {} : { dueInMs: reply.nextDue - this.clock.now('state') }),
+    };
+    return { lease, unworkable: reply.unreadable + reply.jobs.length - jobs.length };
   }
 }
 

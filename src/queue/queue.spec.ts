@@ -147,6 +147,7 @@ describe('queues', () => {
               { ...found[0]!, jobId: found[0]!.job_id, leaseToken: found[0]!.lease_token, expiresAt: 0, attempt: 1 },
             ] as never,
             nonce: 0,
+            weight: 1,
           });
           return undefined;
         }
@@ -463,6 +464,16 @@ describe('queues', () => {
       expect((await owner.get('/queues/embeddings').expect(200)).body.waiting).toBe(0);
     });
 
+    it('refuses a batch of more than 4 MiB, and stores nothing of it', async () => {
+      await fresh();
+      const jobs = Array.from({ length: 5 }, () => ({ task: task('a', 'x'.repeat(1_000_000)) }));
+      const refusal = await queues
+        .enqueue(owner.projectId as never, 'embeddings', jobs)
+        .catch((error: unknown) => error);
+      expect(isAppError(refusal, 'payload_too_large')).toBe(true);
+      expect(await app.keysOf(owner.projectId)).toEqual([]);
+    });
+
     it('refuses fields that a task does not have, and a project_id of the caller', async () => {
       await fresh();
       const { body } = await owner
@@ -512,6 +523,81 @@ describe('queues', () => {
       await until(() => queues['parking'].parked > 0, 'the poll is parked');
       await owner.post('/queues/embeddings/resume').expect(204);
       expect(docs(await waiting)).toEqual(['a']);
+    });
+  });
+
+  describe('why a job does not run', () => {
+    it('is told: its place, the cap, the pause, the retry that is due', async () => {
+      await using small = await TestApp.start({ env: { QUEUE_MAX_LEASED: '1' } });
+      owner = await small.caller('owner');
+      const [first, a, b] = [await add('first'), await add('a'), await add('b')];
+      const why = async (id: string) => (await owner.get(`${JOBS}/${id}`).expect(200)).body;
+      expect(await why(b)).toMatchObject({ position: 3, in_flight: { now: 0, max: 1 }, oldest_age_seconds: 0 });
+      expect(await why(b)).not.toHaveProperty('blocked_by');
+      const [job] = await lease();
+      expect(await why(a)).toMatchObject({ position: 1, blocked_by: 'in_flight', in_flight: { now: 1, max: 1 } });
+      await owner
+        .post(`${JOBS}/${first}/nack`)
+        .send({ lease_token: job!.lease_token, error: 'x', retry_in_seconds: 600 })
+        .expect(204);
+      expect(await why(first)).toMatchObject({ blocked_by: 'delay', retry_at: expect.any(String) });
+      await owner.post('/queues/embeddings/pause').expect(204);
+      expect(await why(a)).toMatchObject({ blocked_by: 'paused' });
+    });
+  });
+
+  describe('strict order', () => {
+    const strict = async (): Promise<void> => {
+      await fresh();
+      const { body } = await owner.put('/queues/embeddings/settings').send({ order: 'strict', weight: 3 }).expect(200);
+      expect(body).toEqual({ order: 'strict', weight: 3 });
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({ order: 'strict', weight: 3 });
+    };
+    const end = (job: { job_id: string; lease_token: string }, how: 'ack' | 'nack', more: object = {}) =>
+      owner.post(`${JOBS}/${job.job_id}/${how}`).send({ lease_token: job.lease_token, ...more });
+
+    it('leases one job at a time, in order, through failures, retries and death', async () => {
+      await strict();
+      for (const doc of ['a', 'b', 'c']) await add(doc, doc === 'a' ? { max_attempts: 2 } : {});
+      const [a] = await lease({ max: 10 });
+      expect(a!.task.doc_id).toBe('a');
+      expect(await lease()).toEqual([]);
+      // While it waits for its retry, nobody passes.
+      await end(a!, 'nack', { error: 'x', retry_in_seconds: 1 }).expect(204);
+      expect(await lease({ max: 10 })).toEqual([]);
+      const [again] = await lease({ wait_seconds: 10 });
+      expect(again).toMatchObject({ job_id: a!.job_id, attempt: 2 });
+      await end(again!, 'nack', { error: 'x' }).expect(204);
+      expect(await state(a!.job_id)).toBe('dead');
+      const [b] = await lease({ max: 10 });
+      expect(b!.task.doc_id).toBe('b');
+      const { body } = await end(b!, 'ack', { lease_next: true }).expect(200);
+      expect(docs(body.jobs)).toEqual(['c']);
+    });
+
+    it('goes on when the job that blocks is cancelled, and holds up no other project', async () => {
+      await strict();
+      for (const doc of ['a', 'b']) await add(doc);
+      const [a] = await lease();
+      await end(a!, 'nack', { error: 'x', retry_in_seconds: 600 }).expect(204);
+      expect(await lease()).toEqual([]);
+      const blocked = owner;
+      await fresh();
+      await add('other');
+      expect(docs(await lease())).toEqual(['other']);
+      owner = blocked;
+      await owner.delete(`${JOBS}/${a!.job_id}`).expect(202);
+      expect(docs(await lease())).toEqual(['b']);
+    });
+
+    it('ends with the setting', async () => {
+      await strict();
+      for (const doc of ['a', 'b']) await add(doc);
+      expect(await lease({ max: 10 })).toHaveLength(1);
+      await owner.put('/queues/embeddings/settings').send({}).expect(200);
+      expect(await lease({ max: 10 })).toHaveLength(1);
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({ order: 'relaxed', weight: 1 });
+      await owner.put('/queues/embeddings/settings').send({ order: 'none', weight: 0 }).expect(400);
     });
   });
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { randomId, randomToken } from '../common/tokens.js';
@@ -5,6 +6,7 @@ import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { QueueKeys } from './queue.keys.js';
 import {
+  ackAndLease,
   ackJobs,
   cancelJob,
   countJobs,
@@ -19,48 +21,27 @@ import {
   redriveDead,
   releaseJobs,
 } from './queue.scripts.js';
-import type { JobState, LeasedJob } from './queue.types.js';
+import {
+  type Ending,
+  ending,
+  type JobRecord,
+  type LeaseHead,
+  type LeaseLine,
+  type LeaseReply,
+  leaseReply,
+  type LeaseRequest,
+  optional,
+  pairs,
+  type RawJob,
+  type Report,
+  settled,
+  type Settled,
+} from './queue.replies.js';
+import type { JobState, QueueOrder } from './queue.types.js';
 
 /** At this many dead letters a queue of a project is parked, until a person looks. */
 export const MAX_DEAD = 10_000;
 export const DEFAULT_ATTEMPTS = 10;
-
-/** A job as the enqueue script takes it. */
-export interface RawJob {
-  readonly raw: string;
-  readonly maxAttempts: number;
-  readonly delayMs: number;
-  readonly dedupe: string;
-  readonly operationId: string;
-}
-
-/** What a script found out on its way: leases that expired. */
-export interface Settled {
-  /** Jobs that went to their retry. */
-  readonly expired: number;
-  /** Jobs that are dead now. */
-  readonly buried: readonly { readonly jobId: string; readonly operationId?: string }[];
-}
-
-export interface LeaseReply {
-  readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string })[];
-  /** Unix ms (Redis) of the next moment at which something becomes due by itself. */
-  readonly nextDue: number | undefined;
-  readonly settled: Settled;
-  /** Items of the list that became dead letters, since nobody can read them. */
-  readonly unreadable: number;
-  readonly nonce: number;
-}
-
-/** A job's record with its place; -1 for what does not apply. */
-export interface JobRecord {
-  readonly position: number;
-  readonly due: number;
-  readonly deadline: number;
-  readonly fields: ReadonlyMap<string, string>;
-}
-
-export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
 
 /** The queue's scripts, typed. */
 @Injectable()
@@ -86,7 +67,15 @@ export class QueueStore {
         fingerprint,
         max_jobs: this.config.QUEUE_MAX_JOBS,
         max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job, i) => [ids[i]!, job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
+        jobs: jobs.flatMap((job, i) => [
+          ids[i]!,
+          job.raw,
+          sha1(job.raw),
+          job.maxAttempts,
+          job.delayMs,
+          job.dedupe,
+          job.operationId,
+        ]),
       },
     })) as string[];
     if (reply[0] !== 'ok') return undefined;
@@ -97,43 +86,47 @@ export class QueueStore {
     }));
   }
 
-  async lease(
-    projectId: ProjectId,
-    queue: string,
-    max: number,
-    leaseMs: number,
-    requestId?: string,
-  ): Promise<LeaseReply> {
-    const [report, due, unreadable, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
+  async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
+    const [report, due, unreadable, weight, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
       keys: {
         ...this.keys.places(projectId, queue),
         settings: this.keys.settings(projectId, queue),
+        hold: this.keys.hold(projectId, queue),
         request: this.keys.request(projectId, queue, requestId),
       },
-      args: {
-        token: randomToken(),
-        lease_ms: leaseMs,
-        max_leased: this.config.QUEUE_MAX_LEASED,
-        max_dead: MAX_DEAD,
-        project_id: projectId,
-        default_attempts: DEFAULT_ATTEMPTS,
-        request: requestId === undefined ? '' : '1',
-        ids: Array.from({ length: max }, randomId),
+      args: { ...this.#leaseArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
+    })) as [...LeaseHead, number, ...LeaseLine[]];
+    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce };
+  }
+
+  /** Ends one job and leases the next, in one script. */
+  async ackAndLease(
+    projectId: ProjectId,
+    queue: string,
+    done: { jobId: string; token: string; result: string },
+    asked: LeaseRequest,
+  ): Promise<LeaseReply & { ending: Ending }> {
+    const [state, report, due, unreadable, weight, ...jobs] = (await this.runner.run(ackAndLease, {
+      keys: {
+        ...this.keys.places(projectId, queue),
+        settings: this.keys.settings(projectId, queue),
+        hold: this.keys.hold(projectId, queue),
       },
-    })) as [Report, string, number, number, ...[string, string, string, string, string, string][]];
+      args: { ...this.#leaseArgs(projectId, asked), id: done.jobId, held: done.token, result: done.result },
+    })) as [string[], ...LeaseHead, ...LeaseLine[]];
+    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce: 0, ending: ending(state) };
+  }
+
+  #leaseArgs(projectId: ProjectId, { max, leaseMs, order }: LeaseRequest) {
     return {
-      jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline]) => ({
-        jobId,
-        attempt: Number(attempt),
-        raw,
-        leaseToken,
-        expiresAt: Number(deadline),
-        ...optional('operationId', operationId),
-      })),
-      nextDue: Number(due) < 0 ? undefined : Number(due),
-      settled: settled(report),
-      unreadable,
-      nonce,
+      token: randomToken(),
+      lease_ms: leaseMs,
+      max_leased: this.config.QUEUE_MAX_LEASED,
+      max_dead: MAX_DEAD,
+      project_id: projectId,
+      default_attempts: DEFAULT_ATTEMPTS,
+      order,
+      ids: Array.from({ length: max }, randomId),
     };
   }
 
@@ -155,7 +148,7 @@ export class QueueStore {
     nack: { jobId: string; token: string; error: string; retryMs: number | undefined; dead: boolean },
   ): Promise<Ending> {
     const reply = await this.runner.run(nackJob, {
-      keys: this.keys.places(projectId, queue),
+      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
       args: {
         id: nack.jobId,
         token: nack.token,
@@ -205,26 +198,18 @@ export class QueueStore {
     jobId: string,
   ): Promise<{ settled: Settled; state: JobState | 'missing'; operationId?: string }> {
     const [report, state, operationId] = (await this.runner.run(cancelJob, {
-      keys: this.keys.places(projectId, queue),
+      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
       args: { id: jobId },
     })) as [Report, JobState | 'missing', string?];
     return { settled: settled(report), state, ...optional('operationId', operationId) };
   }
 
   /** @returns the record's fields with its place; no `record` when there is no such job. */
-  async job(
-    projectId: ProjectId,
-    queue: string,
-    jobId: string,
-  ): Promise<{
-    settled: Settled;
-    record?: JobRecord;
-  }> {
-    const reply = (await this.runner.run(readJob, {
+  async job(projectId: ProjectId, queue: string, jobId: string): Promise<{ settled: Settled; record?: JobRecord }> {
+    const [report, position, due, deadline, ...fields] = (await this.runner.run(readJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
     })) as [Report, ...(string | number)[]];
-    const [report, position, due, deadline, ...fields] = reply;
     if (position === undefined) return { settled: settled(report) };
     return {
       settled: settled(report),
@@ -238,20 +223,25 @@ export class QueueStore {
   }
 
   async counts(projectId: ProjectId, queue: string) {
-    const [report, ...figures] = (await this.runner.run(countJobs, {
-      keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
-      args: {},
-    })) as [Report, ...(string | number)[]];
-    const [waiting, leased, delayed, dead, bytes, oldestMs, paused] = figures.map(Number) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    return { settled: settled(report), waiting, leased, delayed, dead, bytes, oldestMs, paused: paused === 1 };
+    const [report, waiting, leased, delayed, dead, bytes, oldestMs, paused, order, weight] = (await this.runner.run(
+      countJobs,
+      {
+        keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
+        args: {},
+      },
+    )) as [Report, number, number, number, number, string, string, number, QueueOrder | '', string];
+    return {
+      settled: settled(report),
+      waiting,
+      leased,
+      delayed,
+      dead,
+      bytes: Number(bytes),
+      oldestMs: Number(oldestMs),
+      paused: paused === 1,
+      order: order === '' ? undefined : order,
+      weight: Number(weight),
+    };
   }
 
   async dead(projectId: ProjectId, queue: string, after: string, limit: number) {
@@ -279,7 +269,7 @@ export class QueueStore {
   /** Ends the queue at once; {@link QueueKeys.places} `purged` hides its records until they are swept. */
   async purge(projectId: ProjectId, queue: string): Promise<void> {
     const { purged, wake: _, ...places } = this.keys.places(projectId, queue);
-    const rest = [...Object.values(places), this.keys.settings(projectId, queue)];
+    const rest = [...Object.values(places), this.keys.settings(projectId, queue), this.keys.hold(projectId, queue)];
     await this.runner.run(purgeQueue, { keys: { purged, rest }, args: {} });
   }
 
@@ -289,24 +279,7 @@ export class QueueStore {
   }
 }
 
-function ending([state, operationId]: string[]): Ending {
-  return state === 'stale' ? 'stale' : { state: state as JobState, ...optional('operationId', operationId) };
-}
-
-// What settle() of the scripts reports: leases that expired, then id and operation of each job that is dead now.
-type Report = [number, ...string[]];
-
-function settled([expired, ...buried]: Report): Settled {
-  return {
-    expired,
-    buried: pairs(buried).map(([jobId, operationId]) => ({ jobId, ...optional('operationId', operationId) })),
-  };
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i]!, flat[2 * i + 1]!]);
-}
-
-function optional<K extends string>(name: K, value: string | undefined): { [N in K]?: string } {
-  return (value ? { [name]: value } : {}) as { [N in K]?: string };
+// As redis.sha1hex: what a task of others is compared with.
+function sha1(raw: string): string {
+  return createHash('sha1').update(raw).digest('hex');
 }

@@ -1,3 +1,6 @@
+/** `relaxed`: a retry that waits lets younger jobs pass. `strict`: one lease at a time, and the head blocks until it is over. */
+export type QueueOrder = 'relaxed' | 'strict';
+
 /** Where a job is. `taken`: another program popped it from the list. */
 export type JobState = 'waiting' | 'delayed' | 'leased' | 'done' | 'dead' | 'cancelled' | 'taken';
 
@@ -21,6 +24,10 @@ export interface Lease {
   readonly jobs: readonly LeasedJob[];
   readonly requestId?: string;
   readonly nonce: number;
+  /** The project's share among those that wait for the same consumers: the owner's setting, else 1. */
+  readonly weight: number;
+  /** In how many milliseconds something becomes due by itself. */
+  readonly dueInMs?: number;
 }
 
 /** A job to be added. */
@@ -48,6 +55,12 @@ export interface JobView {
   /** Place in the line, from 1; only told within the first 1,000. */
   readonly position?: number;
   readonly retryAt?: number;
+  /** Why a job that waits may not be leased now; missing when it is only a matter of its turn. */
+  readonly blockedBy?: 'paused' | 'dead_letters_full' | 'delay' | 'in_flight';
+  /** Of the project and queue: jobs in flight, and how many there may be. */
+  readonly inFlight?: { readonly now: number; readonly max: number };
+  /** Age of the oldest job that waits. */
+  readonly oldestAgeSeconds?: number | null;
   readonly leaseExpiresAt?: number;
   readonly finishedAt?: number;
 }
@@ -62,6 +75,10 @@ export interface QueueCounts {
   /** Bytes of all undone jobs that came through the API or were leased. */
   readonly bytes: number;
   readonly paused: boolean;
+  /** The owner's setting, or what the queue was declared with. */
+  readonly order: QueueOrder;
+  /** The project's share of the consumers' time; 1 unless the owner set it. */
+  readonly weight: number;
   readonly pausedReason?: 'owner' | 'dead_letters_full';
   /** Age of the oldest job that waits; tasks of others count from their lease on. */
   readonly oldestAgeSeconds: number | null;

@@ -205,6 +205,12 @@ export const STEPS: Step[] = [
     status: 202,
     call: (c, memo) => c.delete(`/queues/embeddings/jobs/${job(memo).job_id}`),
   },
+  {
+    route: 'PUT /queues/{queue}/settings',
+    status: 200,
+    fills: true,
+    call: (c) => c.put('/queues/embeddings/settings').send({ weight: 2 }),
+  },
   { route: 'POST /queues/{queue}/pause', status: 204, fills: true, call: (c) => c.post('/queues/embeddings/pause') },
   { route: 'POST /queues/{queue}/resume', status: 204, call: (c) => c.post('/queues/embeddings/resume') },
 

@@ -12,6 +12,10 @@ export class QueueDto {
   dead!: number;
   /** Bytes of all undone tasks that the API knows. */
   bytes!: number;
+  /** `relaxed`: younger jobs pass one that waits for its retry; `strict`: one job at a time, the head blocks. */
+  order!: string;
+  /** The project's share of the consumers' time, against other projects'. */
+  weight!: number;
   /** Whether nothing is leased at present. */
   paused!: boolean;
   /** `owner`, or `dead_letters_full`: look after the dead letters first. */
@@ -25,6 +29,12 @@ export class QueuesDto {
   items!: QueueDto[];
   /** Where the next page begins, when there is one. */
   next_cursor?: string;
+}
+
+/** How many jobs are in flight, and how many may be. */
+export class InFlightDto {
+  now!: number;
+  max!: number;
 }
 
 /** A job. */
@@ -49,6 +59,12 @@ export class JobDto {
   operation_id?: string;
   /** Place in the line, from 1; told within the first 1,000. */
   position?: number;
+  /** Why a job that waits may not be leased now: `paused`, `dead_letters_full`, `delay` (see `retry_at`), or `in_flight` (see there). */
+  blocked_by?: string;
+  /** While it waits: jobs of this queue that are in flight, and how many may be. */
+  in_flight?: InFlightDto;
+  /** While it waits: age of the oldest job that does. */
+  oldest_age_seconds?: number | null;
   /** When a delayed job may be leased. */
   retry_at?: string;
   /** When the lease of a leased job ends. */

@@ -10,8 +10,9 @@
 -- KEYS[7] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
--- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[10] history   proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
+-- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[12] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] after      moment (us) of the last one seen, or -inf
 -- ARGV[2] limit      1 to 100
 -- Returns for each {id, moment_us, attempts, error, raw}.
@@ -19,9 +20,9 @@
 -- @include "prelude"
 -- @include "./queue"
 local reply = {}
-local page = redis.call('ZRANGEBYSCORE', DEAD, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local page = call('ZRANGEBYSCORE', DEAD, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 for i = 1, #page, 2 do
-  local fields = job(page[i], 'attempts', 'error', 'raw')
-  if fields then reply[#reply + 1] = { page[i], page[i + 1], fields[2], fields[3] or '', fields[4] or '' } end
+  local fields = job(page[i], 'attempts', 'error')
+  if fields then reply[#reply + 1] = { page[i], page[i + 1], fields[2], fields[3] or '', call('LINDEX', raw_key(page[i]), 0) or '' } end
 end
 return reply

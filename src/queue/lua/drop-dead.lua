@@ -10,8 +10,9 @@
 -- KEYS[7] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
--- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[10] history   proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
+-- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[12] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] limit      1 to 100
 -- Returns the number removed; LATE, WRONGTYPE.
@@ -19,12 +20,13 @@
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() then return WRONGTYPE end
+if not survey() then return WRONGTYPE end
 
-local ids = redis.call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
+local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
-  shrink(redis.call('HSTRLEN', job_key(id), 'raw'))
-  redis.call('UNLINK', job_key(id))
-  redis.call('ZREM', DEAD, id)
+  freed = freed + (call('HGET', job_key(id), 'size') or 0)
+  call('UNLINK', job_key(id), raw_key(id))
+  call('ZREM', DEAD, id)
 end
+close()
 return #ids

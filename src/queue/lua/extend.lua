@@ -10,8 +10,9 @@
 -- KEYS[7] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
--- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[10] history   proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
+-- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[12] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] id         job
 -- ARGV[3] token      of the lease
@@ -21,12 +22,12 @@
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() then return WRONGTYPE end
+if not survey() then return WRONGTYPE end
 
 local id = ARGV[2]
 local fields = job(id, 'token', 'operation')
-local deadline = tonumber(redis.call('ZSCORE', LEASES, id) or 0)
+local deadline = tonumber(call('ZSCORE', LEASES, id) or 0)
 if not fields or fields[2] ~= ARGV[3] or deadline <= now_ms then return { 0 } end
 local next_deadline = int(now_ms + tonumber(ARGV[4]))
-redis.call('ZADD', LEASES, next_deadline, id)
+call('ZADD', LEASES, next_deadline, id)
 return { next_deadline, fields[1] == 'cancelled' and 1 or 0, fields[3] or '' }

@@ -11,9 +11,10 @@
 -- KEYS[7] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
--- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
--- KEYS[12] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids
+-- KEYS[10] history   proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
+-- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[12] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[13] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] nonce      of the delivery, or 0 when the request was not named
 -- ARGV[3..] jobs...  two each: job, token
@@ -22,23 +23,23 @@
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
-if ARGV[2] ~= '0' and redis.call('HGET', KEYS[12], 'nonce') ~= ARGV[2] then return 0 end
+if not survey() or not is_type(KEYS[13], 'hash') then return WRONGTYPE end
+if ARGV[2] ~= '0' and call('HGET', KEYS[13], 'nonce') ~= ARGV[2] then return 0 end
 
 local count = 0
 for i = 3, #ARGV, 2 do
   local id, token = ARGV[i], ARGV[i + 1]
-  local fields = job(id, 'token', 'order')
-  if fields and fields[2] == token and redis.call('ZREM', LEASES, id) == 1 then
+  local fields = job(id, 'token', 'order', 'dedupe')
+  if fields and fields[2] == token and call('ZREM', LEASES, id) == 1 then
     count = count + 1
-    redis.call('HSET', job_key(id), 'settled', token)
     if fields[1] == 'cancelled' then
-      finish(id, 'cancelled')
+      finish(id, 'cancelled', fields[4])
     else
-      redis.call('HINCRBY', job_key(id), 'attempts', -1)
+      call('HINCRBY', job_key(id), 'attempts', -1)
       to_retry(id, fields[3])
     end
   end
 end
-if count > 0 then redis.call('PUBLISH', WAKE, '') end
+close()
+if count > 0 then call('PUBLISH', WAKE, '') end
 return count

@@ -1,5 +1,6 @@
 import { QueueKeys } from '../../../src/queue/queue.keys.js';
 import {
+  ackAndLease,
   ackJobs,
   cancelJob,
   countJobs,
@@ -21,10 +22,22 @@ import { example, type ScriptExample } from '../../support/script-example.js';
 
 const QUEUE = 'embeddings';
 const channels = ['wake'];
+// Only whether it exists counts.
+const tolerates = ['hold'];
 const task = { doc_id: 'd', chunks: ['a'] };
 
 const places = (app: TestApp, projectId: ProjectId): Record<string, string> =>
   app.get(QueueKeys).places(projectId, QUEUE);
+
+const leaseArgs = (projectId: ProjectId) => ({
+  token: 't',
+  lease_ms: 9000,
+  max_leased: 10,
+  max_dead: 10,
+  project_id: projectId,
+  default_attempts: 3,
+  order: 'relaxed',
+});
 
 async function leased(app: TestApp, projectId: ProjectId): Promise<{ id: string; token: string }> {
   const queues = app.get(QueueService);
@@ -47,7 +60,7 @@ export const examples: ScriptExample[] = [
       const { key, fingerprint } = app.get(QueueKeys).idempotency(projectId, 'key', {});
       return {
         keys: { ...places(app, projectId), idempotency: key },
-        args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 3, 0, 'dedupe', 'op'] },
+        args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 'sha', 3, 0, 'dedupe', 'op'] },
       };
     },
   }),
@@ -62,6 +75,7 @@ export const examples: ScriptExample[] = [
   }),
   example(leaseJobs, {
     channels,
+    tolerates,
     prepare: async (app, projectId) => {
       await leased(app, projectId);
       const keys = app.get(QueueKeys);
@@ -69,18 +83,10 @@ export const examples: ScriptExample[] = [
         keys: {
           ...places(app, projectId),
           settings: keys.settings(projectId, QUEUE),
+          hold: keys.hold(projectId, QUEUE),
           request: keys.request(projectId, QUEUE, 'r'),
         },
-        args: {
-          token: 't',
-          lease_ms: 9000,
-          max_leased: 10,
-          max_dead: 10,
-          project_id: projectId,
-          default_attempts: 3,
-          request: '1',
-          ids: ['x', 'y'],
-        },
+        args: { ...leaseArgs(projectId), request: '1', ids: ['x', 'y'] },
       };
     },
   }),
@@ -91,11 +97,29 @@ export const examples: ScriptExample[] = [
       return { keys: places(app, projectId), args: { acks: [id, token, '{}'] } };
     },
   }),
-  example(nackJob, {
+  example(ackAndLease, {
     channels,
+    tolerates,
     prepare: async (app, projectId) => {
       const { id, token } = await leased(app, projectId);
-      return { keys: places(app, projectId), args: { id, token, error: 'no', retry_ms: '', jitter: 1, dead: '' } };
+      const keys = app.get(QueueKeys);
+      return {
+        keys: {
+          ...places(app, projectId),
+          settings: keys.settings(projectId, QUEUE),
+          hold: keys.hold(projectId, QUEUE),
+        },
+        args: { ...leaseArgs(projectId), id, held: token, result: '', ids: ['x', 'y'] },
+      };
+    },
+  }),
+  example(nackJob, {
+    channels,
+    tolerates,
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId);
+      const keys = { ...places(app, projectId), hold: app.get(QueueKeys).hold(projectId, QUEUE) };
+      return { keys, args: { id, token, error: 'no', retry_ms: '', jitter: 1, dead: '' } };
     },
   }),
   example(releaseJobs, {
@@ -115,9 +139,11 @@ export const examples: ScriptExample[] = [
   }),
   example(cancelJob, {
     channels,
+    tolerates,
     prepare: async (app, projectId) => {
       const { id } = await leased(app, projectId);
-      return { keys: places(app, projectId), args: { id } };
+      const keys = { ...places(app, projectId), hold: app.get(QueueKeys).hold(projectId, QUEUE) };
+      return { keys, args: { id } };
     },
   }),
   example(readJob, {
