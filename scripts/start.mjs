@@ -89,7 +89,7 @@ async function requireApiPort({ HOST, PORT }) {
 function welcome(url, settings, projectId) {
   const token = developmentToken(settings, projectId);
   const hasDocs = settings.DOCS ? /^(on|true)$/.test(settings.DOCS) : settings.NODE_ENV !== 'production';
-  const document = `${url}/v1/projects/${projectId}/documents/hello`;
+  const base = `${url}/v1/projects/${projectId}`;
   const body = JSON.stringify({ title: 'Hello', content: 'My first document', version: 1 });
   return [
     '',
@@ -98,10 +98,11 @@ function welcome(url, settings, projectId) {
     // A URL from the environment may hold somebody's password; ours is for this machine alone.
     `Redis     ${namesRedis(process.env) ? 'the one that the environment names' : settings.REDIS_URL}`,
     `Log       ${inRoot(DATA_FOLDER, 'api.log')}`,
-    token && `Project   ${projectId}`,
-    token ? `Token     ${token}` : 'Token     none: AUTH_JWKS_URL is set, so tokens come from there',
+    token
+      ? `\nexport BASE=${base}\nexport TOKEN=${token}`
+      : 'Token     none: AUTH_JWKS_URL is set, so tokens come from there',
     token &&
-      `\ncurl -X PUT ${document} -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '${body}'`,
+      `\ncurl -X PUT ${base}/documents/hello -H 'Authorization: Bearer ${token}' -H 'Content-Type: application/json' -d '${body}'`,
     '\nCtrl-C stops everything.',
   ]
     .filter(Boolean)

@@ -29,6 +29,8 @@ export async function createApp(
     routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
     routeResolutionStrategy: 'specificity',
   });
+  // Longer than a proxy keeps an idle connection (nginx: 60 s), or its next request meets one that is just being closed: 502.
+  Object.assign(app.getHttpServer(), { keepAliveTimeout: 65_000, headersTimeout: 66_000 });
   const stopping = app.get(Stopping);
   // Nest calls this one before any other shutdown hook.
   app.getHttpAdapter().beforeClose = () => {

@@ -35,14 +35,18 @@ export class CacheEpoch {
 
   /** Brings the copy up to the truth: when the copy was evicted, has expired or never was. @returns what the copy says now. */
   async load(projectId: ProjectId): Promise<Mark> {
-    const key = this.keys.epoch(projectId);
-    const truth = await this.gateway.call('state', 'cache.epoch', (client) => client.get(key));
-    return parse(await this.scripts.merge(projectId, 'copy', truth ?? NEVER_INVALIDATED, true));
+    return parse(
+      await this.scripts.merge(projectId, 'copy', (await this.#truth(projectId)) ?? NEVER_INVALIDATED, true),
+    );
   }
 
-  /** {@link load}, and the truth up to the copy, should the state server have lost its last writes. */
+  /**
+   * Brings the copy up to the truth, and the truth up to the copy, should the state server have lost its last writes. Makes
+   * no mark where there is none: a sweep that a purge has overtaken must leave nothing behind.
+   */
   async reconcile(projectId: ProjectId): Promise<Mark> {
-    const copy = await this.load(projectId);
+    const known = await this.#truth(projectId);
+    const copy = parse(await this.scripts.merge(projectId, 'copy', known ?? NEVER_INVALIDATED, known !== null));
     const truth = await this.scripts.merge(projectId, 'truth', format(copy), copy.dirty);
     return parse(truth);
   }
@@ -66,6 +70,11 @@ export class CacheEpoch {
     const clean = format({ dirty: false, epoch });
     await this.scripts.merge(projectId, 'truth', clean, false);
     await this.scripts.merge(projectId, 'copy', clean, false);
+  }
+
+  #truth(projectId: ProjectId): Promise<string | null> {
+    const key = this.keys.epoch(projectId);
+    return this.gateway.call('state', 'cache.epoch', (client) => client.get(key));
   }
 }
 

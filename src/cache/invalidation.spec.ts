@@ -184,6 +184,7 @@ describe.each(['one', 'two'] as const)('invalidating all documents of a project 
     const { epoch } = await app.get(CacheEpoch).reconcile(projectId);
     for (const server of [app.state, app.cache]) await server.del(keys.epoch(projectId));
     await app.get(CacheEpoch).settle(projectId, epoch);
+    await app.get(CacheEpoch).reconcile(projectId);
     expect(await app.keysOf(projectId)).toEqual([]);
   });
 });

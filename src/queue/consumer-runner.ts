@@ -1,13 +1,16 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
+import { CALL_TIMEOUT_MS } from '../redis/connection-options.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
 import { QueueService } from './queue.service.js';
 import type { LeasedJob } from './queue.types.js';
 
 /** Longest error text that goes into a job's record. */
 const MAX_ERROR = 2000;
+const ACK_AGAIN_MS = 200;
 
 interface Running {
   readonly projectId: ProjectId;
@@ -28,6 +31,7 @@ export class ConsumerRunner {
   readonly #slots: number;
   readonly #leaseSeconds: number;
   #pumping = false;
+  #pumped: Promise<void> | undefined;
   #stopping = false;
 
   constructor(
@@ -44,13 +48,15 @@ export class ConsumerRunner {
   ready(projectId: ProjectId): void {
     if (this.#stopping) return;
     this.#ring.add(projectId);
-    void this.#pump();
+    this.#pump();
   }
 
   /** Stops leasing, lets handlers finish for `graceMs`, then gives the rest back untouched. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     this.#ring.clear();
+    // A lease that is on its way is given back before the connection closes.
+    await this.#pumped;
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs);
@@ -65,27 +71,30 @@ export class ConsumerRunner {
     );
   }
 
-  // One loop at a time; a project that still had work goes to the end of the ring, so that no flood starves the others.
-  async #pump(): Promise<void> {
-    if (this.#pumping) return;
+  // One loop at a time.
+  #pump(): void {
+    if (!this.#pumping) this.#pumped = this.#serve();
+  }
+
+  // A project that still had work goes to the end of the ring, so that no flood starves the others.
+  async #serve(): Promise<void> {
     this.#pumping = true;
-    try {
-      while (!this.#stopping && this.#ring.size > 0 && this.#running.size < this.#slots) {
-        const [projectId] = this.#ring as Set<ProjectId> & Iterable<ProjectId>;
-        this.#ring.delete(projectId!);
-        const free = this.#slots - this.#running.size;
-        const max = this.#ring.size > 0 ? 1 : Math.min(free, 10);
-        const lease = await this.queues.lease(projectId!, this.queue, { max, leaseSeconds: this.#leaseSeconds });
-        if (this.#stopping) await this.queues.release(projectId!, this.queue, lease);
-        else for (const job of lease.jobs) this.#start(projectId!, job);
-        if (lease.jobs.length === max) this.#ring.add(projectId!);
+    for (const projectId of this.#ring) {
+      if (this.#stopping || this.#running.size >= this.#slots) break;
+      this.#ring.delete(projectId);
+      const free = this.#slots - this.#running.size;
+      const max = this.#ring.size > 0 ? 1 : Math.min(free, 10);
+      try {
+        const lease = await this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds });
+        if (this.#stopping) await this.queues.release(projectId, this.queue, lease);
+        else for (const job of lease.jobs) this.#start(projectId, job);
+        if (lease.jobs.length === max) this.#ring.add(projectId);
+      } catch (error) {
+        // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
+        this.#log.debug((error as Error).message);
       }
-    } catch (error) {
-      // Redis is away: the sweep calls again when it is back.
-      this.#log.debug((error as Error).message);
-    } finally {
-      this.#pumping = false;
     }
+    this.#pumping = false;
   }
 
   #start(projectId: ProjectId, job: LeasedJob): void {
@@ -94,7 +103,7 @@ export class ConsumerRunner {
     this.#running.add(running);
     void running.done.finally(() => {
       this.#running.delete(running);
-      void this.#pump();
+      this.#pump();
     });
   }
 
@@ -102,13 +111,25 @@ export class ConsumerRunner {
     const stopRenewing = this.#renew(projectId, job, abort);
     try {
       const result = await this.handler.handle(projectId, job, abort.signal);
+      await this.#ack(projectId, job, result, abort.signal);
       stopRenewing();
-      await this.queues.ack(projectId, this.queue, job.jobId, job.leaseToken, result);
     } catch (error) {
       stopRenewing();
       // A handler that was told to stop may throw for that: the job was given back, cancelled, or is somebody else's.
       if (abort.signal.aborted || isAppError(error, 'stale_lease')) return;
       await this.#fail(projectId, job, error);
+    }
+  }
+
+  // The work is done: when Redis does not answer, the ack is repeated (which its token makes safe) while the lease lasts.
+  async #ack(projectId: ProjectId, job: LeasedJob, result: unknown, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        return await this.queues.ack(projectId, this.queue, job.jobId, job.leaseToken, result);
+      } catch (error) {
+        if (signal.aborted || !isAppError(error, 'redis_unavailable')) throw error;
+        await pause(ACK_AGAIN_MS);
+      }
     }
   }
 
@@ -130,6 +151,8 @@ export class ConsumerRunner {
   // Renewed at a third of the lease; when Redis does not answer, the handler is stopped before the lease can be another's.
   #renew(projectId: ProjectId, job: LeasedJob, abort: AbortController): () => void {
     const leaseMs = this.#leaseSeconds * 1000;
+    // Asked three times as often as needed, so that a cancellation arrives soon and one failure is not the end.
+    const everyMs = Math.max(leaseMs / 9, 100);
     let deadline = monotonicMs() + leaseMs;
     const renew = async (): Promise<void> => {
       const sent = monotonicMs();
@@ -138,13 +161,12 @@ export class ConsumerRunner {
         deadline = sent + leaseMs;
         if (lease.cancelled) abort.abort(new Error('the job was cancelled'));
       } catch (error) {
-        const margin = leaseMs / 10;
+        const margin = everyMs + CALL_TIMEOUT_MS;
         if (isAppError(error, 'stale_lease') || monotonicMs() > deadline - margin)
           abort.abort(new Error('the lease was lost'));
       }
     };
-    // Asked three times as often as needed, so that a cancellation arrives soon and one failure is not the end.
-    const timer = setInterval(() => void renew(), Math.max(leaseMs / 9, 100));
+    const timer = setInterval(() => void renew(), everyMs);
     const stop = (): void => clearInterval(timer);
     abort.signal.addEventListener('abort', stop, { once: true });
     return stop;

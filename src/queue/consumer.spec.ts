@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Module } from '@nestjs/common';
 import { IsOptional, IsString } from 'class-validator';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
+import { ownRedis } from '../../test/support/own-redis.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import type { ProjectId } from '../common/project-id.js';
 import { type JobHandler, QueueConsumer } from './queue-consumer.decorator.js';
+import { QueueKeys } from './queue.keys.js';
 import { QueueModule } from './queue.module.js';
 import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
@@ -129,6 +131,53 @@ describe('@QueueConsumer', () => {
     await queues.cancel(projectId, queue, job!.jobId);
     await until(async () => (await queues.job(projectId, queue, job!.jobId)).finishedAt, 'the lease is over');
     expect((await queues.job(projectId, queue, job!.jobId)).state).toBe('cancelled');
+  });
+
+  it('repeats an ack that Redis did not answer, so that work that is done is not done again', async () => {
+    await using redis = await ownRedis();
+    let runs = 0;
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const { queue, module } = consumerModule({}, async () => {
+      runs += 1;
+      await finished;
+      return 'result';
+    });
+    await using app = await TestApp.start({ extensions: [module], servers: { state: redis } });
+    const queues = app.get(QueueService);
+    const acks = vi.spyOn(queues, 'ack');
+    const projectId = newProject();
+    const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
+    await until(() => runs === 1, 'the handler works');
+    await redis.freeze();
+    finish();
+    await until(() => acks.mock.settledResults[0]?.type === 'rejected', 'the first ack failed');
+    await redis.thaw();
+    const look = () => queues.job(projectId, queue, job!.jobId).catch(() => undefined);
+    await until(async () => (await look())?.state === 'done', 'the job is done');
+    expect(await look()).toMatchObject({ attempts: 1, result: 'result' });
+    expect(runs).toBe(1);
+  });
+
+  it('serves the other projects while a key of one holds another kind of value', async () => {
+    const { queue, module } = consumerModule({}, async () => 'result');
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const [broken, good] = [newProject(), newProject()];
+    const keys = app.get(QueueKeys);
+    await app.state.sadd(keys.places(broken, queue).waiting, 'no script uses sets');
+    await app.state.rpush(keys.list(broken, queue), JSON.stringify({ project_id: broken }));
+    await app.state.publish(keys.places(broken, queue).wake, '');
+    const jobs = await queues.enqueue(
+      good,
+      queue,
+      Array.from({ length: 20 }, () => ({ task: {} })),
+    );
+    await until(
+      async () => (await queues.job(good, queue, jobs.at(-1)!.jobId)).state === 'done',
+      'the last job is done',
+    );
+    expect(await app.state.llen(keys.list(broken, queue))).toBe(1);
   });
 
   it('gives what it could not finish back at shutdown, the attempt not counted', async () => {

@@ -47,7 +47,7 @@ export class LeaseController {
       max: body.max,
       leaseSeconds: body.lease_seconds,
       waitSeconds: body.wait_seconds,
-      ...(body.request_id === undefined ? {} : { requestId: body.request_id }),
+      ...(body.request_id ? { requestId: body.request_id } : {}),
     });
   }
 

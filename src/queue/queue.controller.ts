@@ -1,6 +1,7 @@
-import { Body, Delete, Get, Headers, HttpCode, Param, Post } from '@nestjs/common';
+import { Body, Delete, Get, Headers, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiHeader } from '@nestjs/swagger';
 import { ApiProblems } from '../common/http/api-problems.js';
+import { PageQueryDto } from '../common/http/page.dto.js';
 import { NamePipe } from '../common/names.js';
 import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
@@ -27,7 +28,10 @@ export class QueueController {
     @Body() body: EnqueueDto,
     @Headers('idempotency-key') idempotencyKey?: string,
   ): Promise<EnqueuedDto> {
-    const [job] = await this.queues.enqueue(this.context.projectId, queue, [toNewJob(body)], { idempotencyKey });
+    const [job] = await this.queues.enqueue(this.context.projectId, queue, [toNewJob(body)], {
+      idempotencyKey,
+      path: () => 'task',
+    });
     return { job_id: job!.jobId, state: job!.state };
   }
 
@@ -45,11 +49,12 @@ export class QueueController {
     return { jobs: jobs.map(({ jobId, state }) => ({ job_id: jobId, state })) };
   }
 
-  /** How many jobs of every queue are where. */
+  /** How many jobs of every queue are where, by name. */
   @Get()
   @Requires('read')
-  async list(): Promise<QueuesDto> {
-    return { items: (await this.queues.list(this.context.projectId)).map(toQueueDto) };
+  async list(@Query() { limit, cursor }: PageQueryDto): Promise<QueuesDto> {
+    const { items, next } = await this.queues.page(this.context.projectId, limit, cursor);
+    return { items: items.map(toQueueDto), ...(next === undefined ? {} : { next_cursor: next }) };
   }
 
   /** How many jobs of a queue are where. */

@@ -28,6 +28,7 @@ export class QueueKeys {
       size: key('size'),
       dedupe: key('dedupe'),
       wake: key('wake'),
+      purged: key('purged'),
     };
   }
 

@@ -5,13 +5,13 @@ import type { DeadLetterDto, JobDto, QueueDto } from './dto/queue.dto.js';
 import type { DeadLetter, JobView, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 
 /** The wire's names and times on one side, the code's on the other. */
-export function toNewJob({ task, options = {} }: EnqueueDto): NewJob {
+export function toNewJob({ task, options }: EnqueueDto): NewJob {
   return {
     task,
-    ...given('delaySeconds', options.delay_seconds),
-    ...given('dedupeKey', options.dedupe_key),
-    ...given('maxAttempts', options.max_attempts),
-    ...given('operationId', options.operation_id),
+    ...given('delaySeconds', options?.delay_seconds),
+    ...given('dedupeKey', options?.dedupe_key),
+    ...given('maxAttempts', options?.max_attempts),
+    ...given('operationId', options?.operation_id),
   };
 }
 
@@ -67,9 +67,9 @@ export function toDeadLetterDto(letter: DeadLetter): DeadLetterDto {
   };
 }
 
-// A member that is not there is left out, not null.
-function given<K extends string, T>(name: K, value: T | undefined): { [N in K]?: T } {
-  return (value === undefined ? {} : { [name]: value }) as { [N in K]?: T };
+// A member that is not there is left out; null in a request means the same.
+function given<K extends string, T>(name: K, value: T | null | undefined): { [N in K]?: T } {
+  return (value === undefined || value === null ? {} : { [name]: value }) as { [N in K]?: T };
 }
 
 function time<K extends string>(name: K, epochMs: number | undefined): { [N in K]?: string } {

@@ -1,6 +1,18 @@
 import { defineScript } from '../redis/script.js';
 
-const PLACES = ['list', 'waiting', 'bytes', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'wake'] as const;
+const PLACES = [
+  'list',
+  'waiting',
+  'bytes',
+  'leases',
+  'delayed',
+  'retry',
+  'dead',
+  'size',
+  'dedupe',
+  'wake',
+  'purged',
+] as const;
 const file = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
 
 export const enqueueJobs = defineScript({
@@ -9,6 +21,13 @@ export const enqueueJobs = defineScript({
   role: 'state',
   keys: [...PLACES, 'idempotency'],
   args: ['fingerprint', 'max_jobs', 'max_bytes', 'jobs...'],
+});
+export const purgeQueue = defineScript({
+  op: 'queue.purge',
+  file: file('purge'),
+  role: 'state',
+  keys: ['purged', 'rest...'],
+  args: [],
 });
 export const leaseJobs = defineScript({
   op: 'queue.lease',

@@ -1,25 +1,22 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
-import { check, invalid } from '../common/validation.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisClock } from '../redis/redis-clock.js';
-import { RedisGateway } from '../redis/redis-gateway.js';
+import { encodeJob, encodeResult, jobView, readTask } from './job-codec.js';
 import { JobEvents } from './job-events.js';
 import { Parking } from './parking.js';
 import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import { DEFAULT_ATTEMPTS, type Ending, MAX_DEAD, QueueStore, type RawJob } from './queue.store.js';
+import { type Ending, MAX_DEAD, QueueStore, type Settled } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 
-/** A result is kept in the job's record for an hour, so it is bounded. */
-export const MAX_RESULT_BYTES = 262_144;
-/** A task must fit a lease reply. */
-const MAX_TASK_BYTES = 1_048_576;
 const RETRY_WHEN_FULL_SECONDS = 5;
+/** Items that nobody can work on, in a row: so many are put away before a lease gives up for now. */
+const MAX_UNWORKABLE = 100;
 
 export interface LeaseOptions {
   /** 1–10. Default 1. */
@@ -44,37 +41,38 @@ export class QueueService implements OnModuleInit {
     private readonly parking: Parking,
     private readonly events: JobEvents,
     private readonly metrics: QueueMetrics,
-    private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
     private readonly stats: StatsRegistry,
   ) {}
 
   onModuleInit(): void {
-    this.purge.register('queue', async (projectId) => {
-      const keys = this.registry.names.flatMap((queue) => [
-        ...Object.values(this.keys.places(projectId, queue)),
-        this.keys.settings(projectId, queue),
-      ]);
-      await this.gateway.call('state', 'queue.purge', (client) => client.unlink(...keys));
-    });
+    this.purge.register(
+      'queue',
+      async (projectId) => {
+        await Promise.all(this.registry.names.map((queue) => this.store.purge(projectId, queue)));
+      },
+      (projectId) => this.registry.names.map((queue) => this.keys.places(projectId, queue).purged),
+    );
     this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 
   /**
    * Adds jobs, all or none.
+   * @param options.path where a client wrote the task of a job, for the names of the fields that break their rules.
    * @throws AppError `not_found`, `validation_failed` naming the field of the task, `queue_full`, `conflict` (idempotency key).
    */
   async enqueue(
     projectId: ProjectId,
     queue: string,
     jobs: readonly NewJob[],
-    { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
+    {
+      idempotencyKey,
+      path = (i) => `jobs.${i}.task`,
+    }: { idempotencyKey?: string | undefined; path?: (index: number) => string } = {},
   ): Promise<{ jobId: string; state: JobState }[]> {
     const declaration = this.registry.get(queue);
-    const raw = jobs.map((job, i) =>
-      this.#raw(projectId, declaration.task, job, jobs.length > 1 ? `jobs.${i}.task` : 'task'),
-    );
+    const raw = jobs.map((job, i) => encodeJob(projectId, declaration.task, job, path(i)));
     const added = await this.store.enqueue(projectId, queue, raw, idempotencyKey);
     if (!added) {
       throw new AppError('queue_full', 'queue.enqueue', 'The queue holds as many jobs or bytes as it may.', {
@@ -82,11 +80,15 @@ export class QueueService implements OnModuleInit {
         retryAfterSeconds: RETRY_WHEN_FULL_SECONDS,
       });
     }
-    this.metrics.count(queue, 'enqueued', added.length);
+    this.metrics.count(queue, 'enqueued', added.filter(({ fresh }) => fresh).length);
     // Not `started`: a quick worker may be done before this is heard, and `started` would open its operation again.
+    // A job that was there before goes on to report as the operation that it was added with.
     await Promise.all(
-      added.map(({ jobId, state }, i) =>
-        this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state }),
+      added.map(({ jobId, state, fresh }, i) =>
+        this.events.report(projectId, queue, jobId, fresh ? jobs[i]!.operationId : undefined, {
+          status: 'running',
+          stage: state,
+        }),
       ),
     );
     return added;
@@ -97,7 +99,14 @@ export class QueueService implements OnModuleInit {
     this.registry.get(queue);
     const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
     const look = async (): Promise<{ found: Lease | undefined; dueInMs: number | undefined }> => {
-      const { lease, nextDue } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
+      let { lease, nextDue, unworkable } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId);
+      // What nobody can work on must not keep what stands behind it waiting.
+      for (
+        let away = unworkable;
+        unworkable > 0 && lease.jobs.length === 0 && away < MAX_UNWORKABLE;
+        away += unworkable
+      )
+        ({ lease, nextDue, unworkable } = await this.#leaseNow(projectId, queue, max, leaseSeconds, requestId));
       const dueInMs = nextDue === undefined ? undefined : nextDue - this.clock.now('state');
       return { found: lease.jobs.length > 0 ? lease : undefined, dueInMs };
     };
@@ -193,7 +202,8 @@ export class QueueService implements OnModuleInit {
    */
   async cancel(projectId: ProjectId, queue: string, jobId: string): Promise<void> {
     this.registry.get(queue);
-    const { state, operationId } = await this.store.cancel(projectId, queue, jobId);
+    const { settled, state, operationId } = await this.store.cancel(projectId, queue, jobId);
+    await this.#settled(projectId, queue, settled);
     if (state === 'missing') throw notFound();
     if (state !== 'cancelled') throw new AppError('conflict', 'queue.cancel', `The job is over: it is ${state}.`);
     this.metrics.count(queue, 'cancelled');
@@ -203,29 +213,16 @@ export class QueueService implements OnModuleInit {
   /** @throws AppError `not_found`; a finished job is known for an hour. */
   async job(projectId: ProjectId, queue: string, jobId: string): Promise<JobView> {
     this.registry.get(queue);
-    const found = await this.store.job(projectId, queue, jobId);
-    if (!found) throw notFound();
-    const { fields } = found;
-    const text = (name: string): string | undefined => fields.get(name);
-    return {
-      jobId,
-      state: text('state') as JobState,
-      attempts: Number(text('attempts')),
-      maxAttempts: Number(text('max')),
-      createdAt: Number(text('created_ms')),
-      ...(text('error') === undefined ? {} : { lastError: text('error')! }),
-      ...(text('result') === undefined ? {} : { result: JSON.parse(text('result')!) as unknown }),
-      ...(text('operation') === undefined ? {} : { operationId: text('operation')! }),
-      ...(text('finished_ms') === undefined ? {} : { finishedAt: Number(text('finished_ms')) }),
-      ...(found.position < 0 ? {} : { position: found.position }),
-      ...(found.due < 0 ? {} : { retryAt: found.due }),
-      ...(found.deadline < 0 ? {} : { leaseExpiresAt: found.deadline }),
-    };
+    const { settled, record } = await this.store.job(projectId, queue, jobId);
+    await this.#settled(projectId, queue, settled);
+    if (!record) throw notFound();
+    return jobView(jobId, record);
   }
 
   async counts(projectId: ProjectId, queue: string): Promise<QueueCounts> {
     this.registry.get(queue);
-    const { oldestMs, paused, ...counts } = await this.store.counts(projectId, queue);
+    const { settled, oldestMs, paused, ...counts } = await this.store.counts(projectId, queue);
+    await this.#settled(projectId, queue, settled);
     const reason = paused ? 'owner' : counts.dead >= MAX_DEAD ? 'dead_letters_full' : undefined;
     return {
       queue,
@@ -236,29 +233,16 @@ export class QueueService implements OnModuleInit {
     };
   }
 
-  /** The counts of every queue there is. */
-  list(projectId: ProjectId): Promise<QueueCounts[]> {
-    return Promise.all(this.registry.names.map((queue) => this.counts(projectId, queue)));
+  /** The counts of every queue there is, by name. */
+  async list(projectId: ProjectId): Promise<QueueCounts[]> {
+    return (await this.page(projectId, Infinity)).items;
   }
 
-  #raw(projectId: ProjectId, type: new () => object, job: NewJob, field: string): RawJob {
-    const task = check(type, job.task);
-    if (Array.isArray(task)) {
-      throw invalid(
-        'queue.enqueue',
-        task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })),
-      );
-    }
-    const raw = JSON.stringify({ project_id: projectId, ...task });
-    if (Buffer.byteLength(raw) > MAX_TASK_BYTES)
-      throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
-    return {
-      raw,
-      maxAttempts: job.maxAttempts ?? DEFAULT_ATTEMPTS,
-      delayMs: (job.delaySeconds ?? 0) * 1000,
-      dedupe: job.dedupeKey ?? '',
-      operationId: job.operationId ?? '',
-    };
+  /** The counts of at most `limit` queues, by name, from the one after `after` on. */
+  async page(projectId: ProjectId, limit: number, after = ''): Promise<{ items: QueueCounts[]; next?: string }> {
+    const names = this.registry.names.filter((name) => name > after);
+    const items = await Promise.all(names.slice(0, limit).map((queue) => this.counts(projectId, queue)));
+    return names.length > limit ? { items, next: names[limit - 1]! } : { items };
   }
 
   async #leaseNow(
@@ -269,16 +253,12 @@ export class QueueService implements OnModuleInit {
     requestId: string | undefined,
   ) {
     const reply = await this.store.lease(projectId, queue, max, leaseSeconds * 1000, requestId);
-    this.metrics.count(queue, 'expired', reply.expired);
-    this.metrics.count(queue, 'dead', reply.buried);
+    await this.#settled(projectId, queue, reply.settled);
+    this.metrics.count(queue, 'dead', reply.unreadable);
     const jobs: LeasedJob[] = [];
     for (const { raw, ...job } of reply.jobs) {
-      const task = JSON.parse(raw) as Record<string, unknown>;
-      // Others may push anything that is JSON. A worker only sees tasks that its queue declared.
-      const { project_id: _, ...fields } = task;
-      const wrong = check(this.registry.get(queue).task, fields, { strict: false });
-      if (Array.isArray(wrong)) {
-        const error = `task.${wrong[0]?.field} ${wrong[0]?.message}`;
+      const { task, error } = readTask(this.registry.get(queue).task, raw);
+      if (task === undefined) {
         await this.nack(projectId, queue, job.jobId, job.leaseToken, { error, dead: true });
       } else {
         jobs.push({ ...job, task });
@@ -295,7 +275,23 @@ export class QueueService implements OnModuleInit {
       ),
     );
     const lease: Lease = { jobs, nonce: reply.nonce, ...(requestId === undefined ? {} : { requestId }) };
-    return { lease, nextDue: reply.nextDue };
+    return { lease, nextDue: reply.nextDue, unworkable: reply.unreadable + reply.jobs.length - jobs.length };
+  }
+
+  // Whoever comes first finds out that a lease has expired, and tells it.
+  async #settled(projectId: ProjectId, queue: string, { expired, buried }: Settled): Promise<void> {
+    this.metrics.count(queue, 'expired', expired);
+    await Promise.all(
+      buried.map(({ jobId, operationId }) =>
+        this.#ended(
+          projectId,
+          queue,
+          jobId,
+          { state: 'dead', ...(operationId ? { operationId } : {}) },
+          'lease expired',
+        ),
+      ),
+    );
   }
 
   async #ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): Promise<void> {
@@ -320,14 +316,6 @@ export class QueueService implements OnModuleInit {
       });
     }
   }
-}
-
-function encodeResult(result: unknown, field: string): string {
-  if (result === undefined || result === null) return '';
-  const text = JSON.stringify(result);
-  if (Buffer.byteLength(text) > MAX_RESULT_BYTES)
-    throw invalid('queue.ack', [{ field, message: `must be at most ${MAX_RESULT_BYTES} bytes of JSON` }]);
-  return text;
 }
 
 function stale(op: string): AppError {

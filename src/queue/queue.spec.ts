@@ -3,6 +3,9 @@ import { type Caller, TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import { isAppError } from '../common/app-error.js';
+import { PurgeRegistry } from '../purge/purge.registry.js';
+import { EmbeddingsTaskDto } from './dto/task.dto.js';
+import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 
 const JOBS = '/queues/embeddings/jobs';
@@ -279,6 +282,17 @@ describe('queues', () => {
       await owner.get(`${JOBS}/${id}`).expect(404);
     });
 
+    it('ends the operation of a job whose last lease has expired, whoever finds it out', async () => {
+      await fresh();
+      const id = await add('a', { max_attempts: 1, operation_id: 'op' });
+      await lease({ lease_seconds: 1 });
+      await until(async () => (await state(id)) === 'dead');
+      expect((await owner.get('/operations/op').expect(200)).body).toMatchObject({
+        status: 'failed',
+        error: 'lease expired',
+      });
+    });
+
     it('pages the dead letters, oldest first', async () => {
       await fresh();
       for (const doc of ['a', 'b', 'c']) await add(doc);
@@ -414,12 +428,38 @@ describe('queues', () => {
       expect(await add('a', { dedupe_key: 'same' })).not.toBe(a);
     });
 
+    it('reports as the operation it was added with, not as that of a later call with its dedupe key', async () => {
+      await fresh();
+      await add('a', { dedupe_key: 'same', operation_id: 'first' });
+      await add('a', { dedupe_key: 'same', operation_id: 'second' });
+      await owner.get('/operations/first').expect(200);
+      await owner.get('/operations/second').expect(404);
+    });
+
+    it('takes null for what was left out', async () => {
+      await fresh();
+      await owner
+        .post(JOBS)
+        .send({ task: task('a'), options: null })
+        .expect(201);
+      await owner
+        .post(JOBS)
+        .send({ task: task('b'), options: { delay_seconds: null, dedupe_key: null, operation_id: null } })
+        .expect(201);
+      await owner.post(LEASES).send({ request_id: null }).expect(200);
+    });
+
     it('adds a batch whole or not at all, and names the job that is wrong', async () => {
       await fresh();
       const jobs = [{ task: task('a') }, { task: { doc_id: 'b:', chunks: 'no' } }];
       const { body } = await owner.post(`${JOBS}/batch`).send({ jobs }).expect(400);
       const fields = new Set(body.errors.map((error: { field: string }) => error.field));
       expect(fields).toEqual(new Set(['jobs.1.task.chunks', 'jobs.1.task.doc_id']));
+      const alone = await owner
+        .post(`${JOBS}/batch`)
+        .send({ jobs: [{ task: { doc_id: 1, chunks: [] } }] })
+        .expect(400);
+      expect(alone.body.errors[0].field).toBe('jobs.0.task.doc_id');
       expect((await owner.get('/queues/embeddings').expect(200)).body.waiting).toBe(0);
     });
 
@@ -508,6 +548,39 @@ describe('queues', () => {
       await worker!.post(LEASES).send({}).expect(200);
       await worker!.post('/queues/embeddings/pause').expect(403);
       await viewer!.get('/queues').expect(200);
+    });
+
+    it('is empty at once for every reader when its project is purged, and takes new jobs of the same bytes', async () => {
+      await fresh();
+      const [done, waiting, held] = [await add('a'), await add('b'), await add('c')];
+      const jobs = await lease({ max: 1 });
+      await owner.post(`${JOBS}/${done}/ack`).send({ lease_token: jobs[0]!.lease_token, result: 'secret' }).expect(204);
+      // As if the sweep had not come to any record yet.
+      for (const { feature, hook } of app.get(PurgeRegistry).hooks)
+        if (feature === 'queue') await hook(owner.projectId as never);
+      for (const id of [done, waiting, held]) {
+        await owner.get(`${JOBS}/${id}`).expect(404);
+        await owner.delete(`${JOBS}/${id}`).expect(404);
+      }
+      const again = await add('b');
+      expect((await owner.get('/queues/embeddings').expect(200)).body).toMatchObject({
+        waiting: 1,
+        leased: 0,
+        dead: 0,
+      });
+      expect(await lease({ max: 10 })).toMatchObject([{ job_id: again }]);
+    });
+
+    it('lists the queues in pages, by name', async () => {
+      await using several = await TestApp.start();
+      several.get(QueueRegistry).declare({ name: 'another', task: EmbeddingsTaskDto });
+      const caller = await several.caller('viewer');
+      const first = (await caller.get('/queues?limit=1').expect(200)).body;
+      expect(first).toMatchObject({ items: [{ queue: 'another' }], next_cursor: 'another' });
+      const second = (await caller.get(`/queues?limit=1&cursor=${first.next_cursor}`).expect(200)).body;
+      expect(second).toMatchObject({ items: [{ queue: 'embeddings' }] });
+      expect(second.next_cursor).toBeUndefined();
+      expect((await caller.get('/queues?limit=101').expect(400)).body.code).toBe('validation_failed');
     });
 
     it('names the field that breaks its rule', async () => {

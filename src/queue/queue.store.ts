@@ -14,6 +14,7 @@ import {
   leaseJobs,
   listDead,
   nackJob,
+  purgeQueue,
   readJob,
   redriveDead,
   releaseJobs,
@@ -33,13 +34,30 @@ export interface RawJob {
   readonly operationId: string;
 }
 
+/** What a script found out on its way: leases that expired. */
+export interface Settled {
+  /** Jobs that went to their retry. */
+  readonly expired: number;
+  /** Jobs that are dead now. */
+  readonly buried: readonly { readonly jobId: string; readonly operationId?: string }[];
+}
+
 export interface LeaseReply {
   readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string })[];
   /** Unix ms (Redis) of the next moment at which something becomes due by itself. */
   readonly nextDue: number | undefined;
-  readonly expired: number;
-  readonly buried: number;
+  readonly settled: Settled;
+  /** Items of the list that became dead letters, since nobody can read them. */
+  readonly unreadable: number;
   readonly nonce: number;
+}
+
+/** A job's record with its place; -1 for what does not apply. */
+export interface JobRecord {
+  readonly position: number;
+  readonly due: number;
+  readonly deadline: number;
+  readonly fields: ReadonlyMap<string, string>;
 }
 
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
@@ -53,13 +71,14 @@ export class QueueStore {
     private readonly config: AppConfig,
   ) {}
 
-  /** @returns the jobs in their order, or `undefined` when the queue is full. */
+  /** @returns the jobs in their order, or `undefined` when the queue is full. `fresh` is false for one that was there. */
   async enqueue(
     projectId: ProjectId,
     queue: string,
     jobs: readonly RawJob[],
     idempotencyKey: string | undefined,
-  ): Promise<{ jobId: string; state: JobState }[] | undefined> {
+  ): Promise<{ jobId: string; state: JobState; fresh: boolean }[] | undefined> {
+    const ids = jobs.map(randomId);
     const { key, fingerprint } = this.keys.idempotency(projectId, idempotencyKey, { queue, jobs });
     const reply = (await this.runner.run(enqueueJobs, {
       keys: { ...this.keys.places(projectId, queue), idempotency: key },
@@ -67,11 +86,15 @@ export class QueueStore {
         fingerprint,
         max_jobs: this.config.QUEUE_MAX_JOBS,
         max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job) => [randomId(), job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
+        jobs: jobs.flatMap((job, i) => [ids[i]!, job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
       },
     })) as string[];
     if (reply[0] !== 'ok') return undefined;
-    return pairs(reply.slice(1)).map(([jobId, state]) => ({ jobId, state: state as JobState }));
+    return pairs(reply.slice(1)).map(([jobId, state], i) => ({
+      jobId,
+      state: state as JobState,
+      fresh: jobId === ids[i],
+    }));
   }
 
   async lease(
@@ -81,7 +104,7 @@ export class QueueStore {
     leaseMs: number,
     requestId?: string,
   ): Promise<LeaseReply> {
-    const [due, expired, buried, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
+    const [report, due, unreadable, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
       keys: {
         ...this.keys.places(projectId, queue),
         settings: this.keys.settings(projectId, queue),
@@ -97,7 +120,7 @@ export class QueueStore {
         request: requestId === undefined ? '' : '1',
         ids: Array.from({ length: max }, randomId),
       },
-    })) as [string, number, number, number, ...[string, string, string, string, string, string][]];
+    })) as [Report, string, number, number, ...[string, string, string, string, string, string][]];
     return {
       jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline]) => ({
         jobId,
@@ -108,8 +131,8 @@ export class QueueStore {
         ...optional('operationId', operationId),
       })),
       nextDue: Number(due) < 0 ? undefined : Number(due),
-      expired,
-      buried,
+      settled: settled(report),
+      unreadable,
       nonce,
     };
   }
@@ -180,42 +203,55 @@ export class QueueStore {
     projectId: ProjectId,
     queue: string,
     jobId: string,
-  ): Promise<{ state: JobState | 'missing'; operationId?: string }> {
-    const [state, operationId] = (await this.runner.run(cancelJob, {
+  ): Promise<{ settled: Settled; state: JobState | 'missing'; operationId?: string }> {
+    const [report, state, operationId] = (await this.runner.run(cancelJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as [JobState | 'missing', string?];
-    return { state, ...optional('operationId', operationId) };
+    })) as [Report, JobState | 'missing', string?];
+    return { settled: settled(report), state, ...optional('operationId', operationId) };
   }
 
-  /** @returns the record's fields with its place, or `undefined` when there is no such job. */
+  /** @returns the record's fields with its place; no `record` when there is no such job. */
   async job(
     projectId: ProjectId,
     queue: string,
     jobId: string,
-  ): Promise<{ position: number; due: number; deadline: number; fields: Map<string, string> } | undefined> {
+  ): Promise<{
+    settled: Settled;
+    record?: JobRecord;
+  }> {
     const reply = (await this.runner.run(readJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as (string | number)[];
-    if (reply.length === 0) return undefined;
-    const [position, due, deadline, ...fields] = reply;
+    })) as [Report, ...(string | number)[]];
+    const [report, position, due, deadline, ...fields] = reply;
+    if (position === undefined) return { settled: settled(report) };
     return {
-      position: Number(position),
-      due: Number(due),
-      deadline: Number(deadline),
-      fields: new Map(pairs(fields as string[])),
+      settled: settled(report),
+      record: {
+        position: Number(position),
+        due: Number(due),
+        deadline: Number(deadline),
+        fields: new Map(pairs(fields as string[])),
+      },
     };
   }
 
   async counts(projectId: ProjectId, queue: string) {
-    const [waiting, leased, delayed, dead, bytes, oldestMs, paused] = (
-      (await this.runner.run(countJobs, {
-        keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
-        args: {},
-      })) as (string | number)[]
-    ).map(Number) as [number, number, number, number, number, number, number];
-    return { waiting, leased, delayed, dead, bytes, oldestMs, paused: paused === 1 };
+    const [report, ...figures] = (await this.runner.run(countJobs, {
+      keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
+      args: {},
+    })) as [Report, ...(string | number)[]];
+    const [waiting, leased, delayed, dead, bytes, oldestMs, paused] = figures.map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { settled: settled(report), waiting, leased, delayed, dead, bytes, oldestMs, paused: paused === 1 };
   }
 
   async dead(projectId: ProjectId, queue: string, after: string, limit: number) {
@@ -240,6 +276,13 @@ export class QueueStore {
     })) as number;
   }
 
+  /** Ends the queue at once; {@link QueueKeys.places} `purged` hides its records until they are swept. */
+  async purge(projectId: ProjectId, queue: string): Promise<void> {
+    const { purged, wake: _, ...places } = this.keys.places(projectId, queue);
+    const rest = [...Object.values(places), this.keys.settings(projectId, queue)];
+    await this.runner.run(purgeQueue, { keys: { purged, rest }, args: {} });
+  }
+
   /** @returns how many were removed, at most 100. */
   async dropDead(projectId: ProjectId, queue: string, limit: number): Promise<number> {
     return (await this.runner.run(dropDead, { keys: this.keys.places(projectId, queue), args: { limit } })) as number;
@@ -248,6 +291,16 @@ export class QueueStore {
 
 function ending([state, operationId]: string[]): Ending {
   return state === 'stale' ? 'stale' : { state: state as JobState, ...optional('operationId', operationId) };
+}
+
+// What settle() of the scripts reports: leases that expired, then id and operation of each job that is dead now.
+type Report = [number, ...string[]];
+
+function settled([expired, ...buried]: Report): Settled {
+  return {
+    expired,
+    buried: pairs(buried).map(([jobId, operationId]) => ({ jobId, ...optional('operationId', operationId) })),
+  };
 }
 
 function pairs(flat: readonly string[]): [string, string][] {

@@ -27,14 +27,22 @@ export class RedisClock implements OnModuleInit, OnModuleDestroy {
     clearInterval(this.#timer);
   }
 
-  /** @returns Redis time in milliseconds since the epoch, never ahead of the truth by more than the drift of 5 s. */
+  /** @returns Redis time in milliseconds since the epoch, never ahead of the truth unless its clock has just stepped back. */
   now(role: RedisRole): number {
     return Math.ceil(monotonicMs() + this.#offsets[role]);
   }
 
-  /** Reads `TIME` again: called every 5 s, and when a script said that a fresh call came too late (the clock stepped). */
+  /**
+   * Reads `TIME` again: called every 5 s, and when a script said that a fresh call came too late (the clock stepped, or this
+   * process stalled while it read). The answer bounds the offset from below and from above, a round trip apart; the greatest
+   * lower bound is kept, so that a call that its caller gave up is late for certain.
+   */
   async sync(role: RedisRole): Promise<void> {
+    const sent = monotonicMs();
     const [seconds, micros] = await this.connections.command(role).time();
-    this.#offsets[role] = Number(seconds) * 1000 + Number(micros) / 1000 - monotonicMs();
+    const time = Number(seconds) * 1000 + Number(micros) / 1000;
+    const [least, most] = [time - monotonicMs(), time - sent];
+    const guess = this.#offsets[role];
+    if (guess < least || guess > most) this.#offsets[role] = least;
   }
 }

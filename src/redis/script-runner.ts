@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { isAppError } from '../common/app-error.js';
+import { monotonicMs } from '../common/time.js';
 import { CALL_TIMEOUT_MS } from './connection-options.js';
 import { RedisClock } from './redis-clock.js';
 import type { RedisClient } from './redis-connections.js';
@@ -28,25 +29,36 @@ export class ScriptRunner {
   ): Promise<unknown> {
     const keys = positions(script.keys, input.keys);
     const args = positions(script.args, input.args);
-    if (!script.readonly) args.unshift(this.clock.now(script.role) + timeoutMs);
+    const deadline = monotonicMs() + timeoutMs;
     try {
-      return await this.gateway.call(
-        script.role,
-        script.op,
-        (client) => evaluate(client, script, keys.length, [...keys, ...args]),
-        timeoutMs,
-      );
+      return await this.#call(script, keys, args, timeoutMs);
     } catch (error) {
-      // Our guess at Redis time was off (its clock stepped): the next call shall not fail for that.
-      if (
-        isAppError(error, 'redis_unavailable') &&
-        String((error.details.cause as Error)?.message).startsWith('LATE')
-      ) {
-        void this.clock.sync(script.role).catch(() => undefined);
-      }
-      throw error;
+      if (!saidLate(error) || monotonicMs() >= deadline) throw error;
     }
+    // It was in time by our clock: that of Redis has stepped. The script has done nothing, so it is asked once more.
+    await this.gateway.call(script.role, script.op, () => this.clock.sync(script.role));
+    return this.#call(script, keys, args, timeoutMs);
   }
+
+  #call(
+    script: Runnable & Pick<Script, 'role' | 'op' | 'readonly'>,
+    keys: ScriptArg[],
+    args: ScriptArg[],
+    timeoutMs: number,
+  ): Promise<unknown> {
+    const notAfter = script.readonly ? [] : [this.clock.now(script.role) + timeoutMs];
+    const rest = [...keys, ...notAfter, ...args];
+    return this.gateway.call(
+      script.role,
+      script.op,
+      (client) => evaluate(client, script, keys.length, rest),
+      timeoutMs,
+    );
+  }
+}
+
+function saidLate(error: unknown): boolean {
+  return isAppError(error, 'redis_unavailable') && String((error.details.cause as Error)?.message).startsWith('LATE');
 }
 
 // ioredis makes a `…Buffer` twin of every command, but its types leave these two out.

@@ -137,8 +137,10 @@ describe('the isolation of projects', () => {
         return { caller, status: answer.status, text: answer.text + JSON.stringify(answer.headers) };
       }),
     );
+    expect(answers.filter(({ status }) => status !== 503).length).toBeGreaterThan(100);
     for (const { caller, status, text } of answers) {
-      expect([200, 202]).toContain(status);
+      // A machine on which Redis takes more than its deadline answers 503; that must not show a foreign byte either.
+      expect([200, 202, 503]).toContain(status);
       expect(text).not.toContain(callers.find((other) => other !== caller)!.projectId);
     }
   });

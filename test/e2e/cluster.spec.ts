@@ -2,14 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import supertest from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { type RedisServer, startRedis } from '../../scripts/lib/redis-server.mjs';
 import { loadConfig } from '../../src/config/app-config.js';
 import { createApp } from '../../src/create-app.js';
-import type { Caller } from '../support/app.js';
-import { JWT_SECRET, newProject, tokenFor } from '../support/projects.js';
+import { callerAt } from '../support/app.js';
+import { JWT_SECRET, newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
 import { type Memo, STEPS } from '../contract/isolation-steps.js';
 
@@ -70,7 +69,7 @@ describe('on a Redis Cluster of three masters', () => {
       const projectId = newProject();
       met.add(await masterOf(projectId));
       const memo: Memo = { marker: 'marker', jobs: [] };
-      const caller = await callerOf(projectId);
+      const caller = await callerAt(url, projectId, 'owner');
       for (const step of STEPS) {
         const answer = await step.call(caller, memo);
         expect(`${step.route} ${answer.status}`, answer.text).toBe(`${step.route} ${step.status}`);
@@ -80,25 +79,6 @@ describe('on a Redis Cluster of three masters', () => {
     }
     expect(met.size).toBe(3);
   });
-
-  async function callerOf(projectId: string): Promise<Caller> {
-    const token = await tokenFor(projectId, 'owner');
-    const base = `/v1/projects/${projectId}`;
-    const send = (method: 'get' | 'put' | 'post' | 'patch' | 'delete') => (path: string) =>
-      supertest(url)
-        [method](base + path)
-        .set('Authorization', `Bearer ${token}`);
-    return {
-      projectId,
-      base,
-      token,
-      get: send('get'),
-      put: send('put'),
-      post: send('post'),
-      patch: send('patch'),
-      delete: send('delete'),
-    };
-  }
 
   async function masterOf(projectId: string): Promise<number> {
     const slot = Number(await admins[0]!.call('CLUSTER', 'KEYSLOT', `proj:{${projectId}}:doc:a`));

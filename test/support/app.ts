@@ -71,23 +71,8 @@ export class TestApp implements AsyncDisposable {
   }
 
   /** @returns a caller with a token of its own; of a new project when none is named. */
-  async caller(role: Role = 'owner', projectId: string = newProject(), user?: string): Promise<Caller> {
-    const token = await tokenFor(projectId, role, user);
-    const base = `/v1/projects/${projectId}`;
-    const send = (method: Method) => (path: string) =>
-      supertest(this.url)
-        [method](base + path)
-        .set('Authorization', `Bearer ${token}`);
-    return {
-      projectId,
-      base,
-      token,
-      get: send('get'),
-      put: send('put'),
-      post: send('post'),
-      patch: send('patch'),
-      delete: send('delete'),
-    };
+  caller(role: Role = 'owner', projectId: string = newProject(), user?: string): Promise<Caller> {
+    return callerAt(this.url, projectId, role, user);
   }
 
   /** @returns all keys of a project on both servers, as an administrator sees them. */
@@ -114,4 +99,24 @@ export class TestApp implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** @returns a caller of an application that listens at `url`. */
+export async function callerAt(url: string, projectId: string, role: Role, user?: string): Promise<Caller> {
+  const token = await tokenFor(projectId, role, user);
+  const base = `/v1/projects/${projectId}`;
+  const send = (method: Method) => (path: string) =>
+    supertest(url)
+      [method](base + path)
+      .set('Authorization', `Bearer ${token}`);
+  return {
+    projectId,
+    base,
+    token,
+    get: send('get'),
+    put: send('put'),
+    post: send('post'),
+    patch: send('patch'),
+    delete: send('delete'),
+  };
 }

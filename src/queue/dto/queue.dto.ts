@@ -20,9 +20,11 @@ export class QueueDto {
   oldest_age_seconds!: number | null;
 }
 
-/** All queues. */
+/** Queues by name. */
 export class QueuesDto {
   items!: QueueDto[];
+  /** Where the next page begins, when there is one. */
+  next_cursor?: string;
 }
 
 /** A job. */

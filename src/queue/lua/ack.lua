@@ -11,6 +11,7 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2..] acks...  three each: job, token, result as JSON or ''
 -- Returns for each {state, operation} with state 'done' or 'cancelled', or {'stale'}; LATE, WRONGTYPE.

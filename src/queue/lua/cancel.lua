@@ -11,37 +11,39 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] id         job
--- Returns {'cancelled', operation} (also when it was before), {state} when it is over, {'missing'}; LATE, WRONGTYPE.
+-- Returns {report of settle(), state, operation}: 'cancelled' (also when it was before), 'missing', or the state of a job
+-- that is over; LATE, WRONGTYPE.
 -- Cost: O(length of the list) for a job that waits, else O(log n).
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
 if not types_ok() then return WRONGTYPE end
-settle()
+local report = settle()
 
 local id = ARGV[2]
 local fields = job(id, 'raw', 'order', 'operation')
-if not fields then return { 'missing' } end
+if not fields then return { report, 'missing' } end
 local state, operation = fields[1], fields[4] or ''
-if state == 'cancelled' then return { 'cancelled', '' } end
+if state == 'cancelled' then return { report, 'cancelled' } end
 if state == 'leased' then
   redis.call('HSET', job_key(id), 'state', 'cancelled')
-  return { 'cancelled', operation }
+  return { report, 'cancelled', operation }
 end
 if state == 'waiting' then
   if redis.call('ZREM', RETRY, id) == 0 then
     forget_waiting(id, fields[2], fields[3])
     if redis.call('LREM', W, 1, fields[2]) == 0 then
       finish(id, 'taken')
-      return { 'taken' }
+      return { report, 'taken' }
     end
   end
 elseif state == 'delayed' then
   redis.call('ZREM', DELAYED, id)
 else
-  return { state }
+  return { report, state }
 end
 finish(id, 'cancelled')
-return { 'cancelled', operation }
+return { report, 'cancelled', operation }

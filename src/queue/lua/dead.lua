@@ -11,6 +11,7 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] after      moment (us) of the last one seen, or -inf
 -- ARGV[2] limit      1 to 100
 -- Returns for each {id, moment_us, attempts, error, raw}.

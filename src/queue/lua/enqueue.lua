@@ -13,21 +13,23 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] idempotency proj:<p>:idempotency:…       HASH
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[12] idempotency proj:<p>:idempotency:…       HASH
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] fingerprint of the request, '' without an Idempotency-Key
 -- ARGV[3] max_jobs   bound on undone jobs, dead ones not counted
 -- ARGV[4] max_bytes  bound on the bytes of undone jobs
 -- ARGV[5..] jobs...  six each: id, raw JSON, max_attempts, delay in ms, dedupe key or '', operation or ''
--- Returns {'ok', id, state, …}, {'full'}, REUSED, LATE, WRONGTYPE.
+-- Returns {'ok', id, state, …}, {'full'}, REUSED, LATE, WRONGTYPE. An id that was not given is of a job that was there.
 -- Cost: O(log n) per job, 6 commands each.
 -- @include "prelude"
 -- @include "idempotency"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[11], 'hash') then return WRONGTYPE end
-local before = replay(KEYS[11], ARGV[2])
+if not types_ok() or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
+local before = replay(KEYS[12], ARGV[2])
 if before then return before end
+reap()
 
 local fresh, bytes, reply = {}, 0, { 'ok' }
 local claimed = {}
@@ -53,12 +55,9 @@ if #fresh > 0 then
   if (tonumber(redis.call('GET', SIZE)) or 0) + bytes > tonumber(ARGV[4]) then return { 'full' } end
 end
 
--- A clock that stepped back must not put a new job before an old one.
-local last = redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES')[2]
-if last and tonumber(last) >= now_us then now_us = tonumber(last) + 1 end
 for _, i in ipairs(fresh) do
   local id, raw, delay, dedupe, operation = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
-  local order = tick()
+  local order = tail_order()
   local key = job_key(id)
   redis.call('HSET', key, 'state', delay > 0 and 'delayed' or 'waiting', 'raw', raw, 'attempts', 0, 'max', ARGV[i + 2],
     'order', order, 'created_ms', int(now_ms))
@@ -77,4 +76,4 @@ if #fresh > 0 then
   redis.call('INCRBY', SIZE, bytes)
   redis.call('PUBLISH', WAKE, '')
 end
-return remember(KEYS[11], ARGV[2], reply)
+return remember(KEYS[12], ARGV[2], reply)

@@ -11,20 +11,21 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] id         job
--- Returns {position or -1, due_ms or -1, deadline_ms or -1, field, value, …} of the record without its bytes; {} when there
--- is none; LATE, WRONGTYPE.
+-- Returns {report of settle(), position or -1, due_ms or -1, deadline_ms or -1, field, value, …} of the record without its
+-- bytes; the report alone when there is none; LATE, WRONGTYPE.
 -- Cost: O(1,000) at most to find the position; beyond that it is not told.
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
 if not types_ok() then return WRONGTYPE end
-settle()
+local report = settle()
 
 local id = ARGV[2]
 local fields = job(id, 'raw')
-if not fields then return {} end
+if not fields then return { report } end
 local position = -1
 if fields[1] == 'waiting' then
   local rank = redis.call('ZRANK', RETRY, id)
@@ -35,7 +36,7 @@ if fields[1] == 'waiting' then
     if at then position = redis.call('ZCARD', RETRY) + at + 1 end
   end
 end
-local reply = { position, redis.call('ZSCORE', DELAYED, id) or '-1', redis.call('ZSCORE', LEASES, id) or '-1' }
+local reply = { report, position, redis.call('ZSCORE', DELAYED, id) or '-1', redis.call('ZSCORE', LEASES, id) or '-1' }
 for _, name in ipairs({ 'state', 'attempts', 'max', 'error', 'result', 'operation', 'created_ms', 'finished_ms' }) do
   local value = redis.call('HGET', job_key(id), name)
   if value then

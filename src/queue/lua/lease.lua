@@ -13,8 +13,9 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] settings  proj:<p>:config:queue:<q>    HASH paused
--- KEYS[12] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids; TTL the lease's + 60 s
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[12] settings  proj:<p>:config:queue:<q>    HASH paused
+-- KEYS[13] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids; TTL the lease's + 60 s
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] token      of this lease, never used before
 -- ARGV[3] lease_ms   ms
@@ -24,18 +25,19 @@
 -- ARGV[7] default_attempts for tasks of others
 -- ARGV[8] request    '1' when the caller named its request, else ''
 -- ARGV[9..] ids...   unused ids, one for each job that may be leased
--- Returns {next_due_ms, expired, buried, nonce, job…}, a job being {id, attempt, raw, operation, token, deadline_ms}.
+-- Returns {report of settle(), next_due_ms, unreadable, nonce, job…}, a job being {id, attempt, raw, operation, token,
+-- deadline_ms}.
 -- Also LATE, WRONGTYPE.
 -- Cost: O(log n) per job, 8 commands each; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
 local MAX_BYTES = 1048576
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[11], 'hash') or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
-local settled = settle()
+if not types_ok() or not is_type(KEYS[12], 'hash') or not is_type(KEYS[13], 'hash') then return WRONGTYPE end
+local report, unreadable = settle(), 0
 
 local function answer(jobs, nonce)
-  local reply = { next_due(), settled.expired, settled.buried, nonce }
+  local reply = { report, next_due(), unreadable, nonce }
   for _, leased in ipairs(jobs) do reply[#reply + 1] = leased end
   return reply
 end
@@ -48,9 +50,9 @@ end
 -- The same request once more: its reply was lost. What it still holds is the answer; if nothing, it leases afresh.
 local nonce = 0
 if ARGV[8] == '1' then
-  nonce = redis.call('HINCRBY', KEYS[12], 'nonce', 1)
-  redis.call('PEXPIRE', KEYS[12], tonumber(ARGV[3]) + 60000)
-  local token, ids = unpack(redis.call('HMGET', KEYS[12], 'token', 'ids'))
+  nonce = redis.call('HINCRBY', KEYS[13], 'nonce', 1)
+  redis.call('PEXPIRE', KEYS[13], tonumber(ARGV[3]) + 60000)
+  local token, ids = unpack(redis.call('HMGET', KEYS[13], 'token', 'ids'))
   local held = {}
   for id in string.gmatch(ids or '', '[^,]+') do
     local fields = job(id, 'token')
@@ -61,12 +63,12 @@ end
 
 local free = tonumber(ARGV[4]) - redis.call('ZCARD', LEASES)
 local wanted = math.min(#ARGV - 8, free)
-if redis.call('HGET', KEYS[11], 'paused') or redis.call('ZCARD', DEAD) >= tonumber(ARGV[5]) then wanted = 0 end
+if redis.call('HGET', KEYS[12], 'paused') or redis.call('ZCARD', DEAD) >= tonumber(ARGV[5]) then wanted = 0 end
 
 local function readable(raw)
   if #raw == 0 or #raw > MAX_BYTES then return false end
   local ok, task = pcall(cjson.decode, raw)
-  return ok and type(task) == 'table' and task.project_id == ARGV[6]
+  return ok and type(task) == 'table' and string.lower(tostring(task.project_id)) == ARGV[6]
 end
 
 -- Takes the head of the list. Returns its job, or nil when it was buried.
@@ -79,14 +81,15 @@ local function pop(spare)
     redis.call('ZREM', BYTES, found)
     redis.call('ZREM', WAITING, id)
     mark_taken(redis.call('ZRANGEBYSCORE', WAITING, '-inf', '(' .. order, 'LIMIT', 0, TAKE))
-    return id
+    if job(id) then return id end
   end
+  -- Of others, or ours without its record (a purge under way): the task is served all the same.
   redis.call('HSET', job_key(spare), 'state', 'waiting', 'raw', raw, 'attempts', 0, 'max', ARGV[7], 'order', tick(), 'foreign', 1,
     'created_ms', int(now_ms))
   redis.call('INCRBY', SIZE, #raw)
   if readable(raw) then return spare end
   bury(spare, 'unreadable: not JSON of this project, empty, or over 1 MiB')
-  settled.buried = settled.buried + 1
+  unreadable = unreadable + 1
   return nil
 end
 
@@ -117,6 +120,6 @@ end
 if ARGV[8] == '1' and #jobs > 0 then
   local ids = {}
   for i, leased in ipairs(jobs) do ids[i] = leased[1] end
-  redis.call('HSET', KEYS[12], 'token', ARGV[2], 'ids', table.concat(ids, ','))
+  redis.call('HSET', KEYS[13], 'token', ARGV[2], 'ids', table.concat(ids, ','))
 end
 return answer(jobs, nonce)

@@ -12,6 +12,7 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] id         job
 -- ARGV[3] token      of the lease
@@ -47,9 +48,10 @@ if ARGV[7] == '1' or tonumber(fields[4]) >= tonumber(fields[5]) then
 end
 redis.call('HSET', job_key(id), 'error', ARGV[4])
 local wait = tonumber(ARGV[5]) or math.min(1000 * 2 ^ (tonumber(fields[4]) - 1), 300000) * tonumber(ARGV[6])
+-- Who waits for jobs looks when there is one, or learns when there will be.
+redis.call('PUBLISH', WAKE, '')
 if wait <= 0 then
   to_retry(id, fields[6])
-  redis.call('PUBLISH', WAKE, '')
   return { 'waiting', operation }
 end
 redis.call('HSET', job_key(id), 'state', 'delayed')

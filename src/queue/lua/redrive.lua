@@ -11,6 +11,7 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] limit      1 to 100
 -- Returns the number put back; LATE, WRONGTYPE.
@@ -24,7 +25,7 @@ local ids = redis.call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
   local fields = job(id, 'raw')
   if fields and fields[2] then
-    local order = tick()
+    local order = tail_order()
     redis.call('HDEL', job_key(id), 'settled')
     redis.call('HSET', job_key(id), 'state', 'waiting', 'attempts', 0, 'order', order)
     push_waiting(id, fields[2], order)

@@ -12,7 +12,8 @@
 -- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
 -- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[11] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[12] request   proj:<p>:queue:<q>:request:… HASH nonce, token, ids
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] nonce      of the delivery, or 0 when the request was not named
 -- ARGV[3..] jobs...  two each: job, token
@@ -21,8 +22,8 @@
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
-if not types_ok() or not is_type(KEYS[11], 'hash') then return WRONGTYPE end
-if ARGV[2] ~= '0' and redis.call('HGET', KEYS[11], 'nonce') ~= ARGV[2] then return 0 end
+if not types_ok() or not is_type(KEYS[12], 'hash') then return WRONGTYPE end
+if ARGV[2] ~= '0' and redis.call('HGET', KEYS[12], 'nonce') ~= ARGV[2] then return 0 end
 
 local count = 0
 for i = 3, #ARGV, 2 do

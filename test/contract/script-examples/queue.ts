@@ -9,6 +9,7 @@ import {
   leaseJobs,
   listDead,
   nackJob,
+  purgeQueue,
   readJob,
   redriveDead,
   releaseJobs,
@@ -48,6 +49,15 @@ export const examples: ScriptExample[] = [
         keys: { ...places(app, projectId), idempotency: key },
         args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 3, 0, 'dedupe', 'op'] },
       };
+    },
+  }),
+  example(purgeQueue, {
+    // A purge removes whatever stands there.
+    tolerates: ['purged', 'rest'],
+    prepare: async (app, projectId) => {
+      await leased(app, projectId);
+      const { purged, wake: _, ...rest } = app.get(QueueKeys).places(projectId, QUEUE);
+      return { keys: { purged, rest: Object.values(rest) }, args: {} };
     },
   }),
   example(leaseJobs, {

@@ -1,10 +1,11 @@
 -- What all scripts of a queue share: names, job records, the moves between the places of a job.
 -- A job is in exactly one place: W and `waiting` (with `bytes`), `delayed`, `retry`, `leases`, `dead`, or its record only.
-local W, WAITING, BYTES, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, WAKE = unpack(KEYS, 1, 10)
+local W, WAITING, BYTES, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, WAKE, PURGED = unpack(KEYS, 1, 11)
 local HISTORY_SECONDS = 3600
 local REAP, PROMOTE, TAKE = 20, 20, 100
 local now_us = redis_us()
 local now_ms = math.floor(now_us / 1000)
+local purged_ms = tonumber(redis.call('GET', PURGED) or 0)
 local ticks = 0
 
 -- Strictly growing within a script too: an order or a moment that nothing else has.
@@ -22,10 +23,12 @@ end
 
 local function job_key(id) return W .. ':job:' .. id end
 
--- The fields of a record; nil when there is none, or when somebody put another kind of value there.
+-- The fields of a record. Nil when there is none, when somebody put another kind of value there, and when the project was
+-- purged since, though the sweep has not come to it.
 local function job(id, ...)
-  local fields = redis.pcall('HMGET', job_key(id), 'state', ...)
-  if fields.err or not fields[1] then return nil end
+  local fields = redis.pcall('HMGET', job_key(id), 'created_ms', 'state', ...)
+  if fields.err or not fields[2] or tonumber(fields[1]) < purged_ms then return nil end
+  table.remove(fields, 1)
   return fields
 end
 
@@ -35,6 +38,14 @@ end
 
 local function index(raw, order, id)
   return redis.sha1hex(raw) .. ':' .. order .. ':' .. id
+end
+
+-- The order of a job at the tail: beyond all that wait there, also when the clock has stepped back.
+local tail
+local function tail_order()
+  tail = tail or tonumber(redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES')[2] or 0)
+  tail = math.max(tail + 1, tonumber(tick()))
+  return int(tail)
 end
 
 local function push_waiting(id, raw, order)
@@ -89,20 +100,28 @@ local function mark_taken(ids)
   end
 end
 
--- Brings the places up to date; bounded. Returns how many leases expired, and how many of those jobs are dead now.
+-- Consumers that only pop never run a script: whoever adds or looks finds out for them, or their bytes would count for ever.
+local function reap()
+  local excess = redis.call('ZCARD', WAITING) - redis.call('LLEN', W)
+  if excess > 0 then mark_taken(redis.call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) end
+end
+
+-- Brings the places up to date; bounded. Returns what its caller must tell: how many leases expired and went to their
+-- retry, then id and operation ('' for none) of each job whose last lease it was.
 local function settle()
-  local expired, buried = 0, 0
+  local report = { 0 }
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', int(now_ms), 'LIMIT', 0, REAP)) do
     redis.call('ZREM', LEASES, id)
-    local fields = job(id, 'attempts', 'max', 'order')
+    local fields = job(id, 'attempts', 'max', 'order', 'operation')
     if fields and fields[1] == 'cancelled' then
       finish(id, 'cancelled')
     elseif fields and tonumber(fields[2]) >= tonumber(fields[3]) then
       bury(id, 'lease expired')
-      buried = buried + 1
+      report[#report + 1] = id
+      report[#report + 1] = fields[5] or ''
     elseif fields then
       to_retry(id, fields[4])
-      expired = expired + 1
+      report[1] = report[1] + 1
     end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', int(now_ms), 'LIMIT', 0, PROMOTE)) do
@@ -111,14 +130,13 @@ local function settle()
     if fields and tonumber(fields[2]) > 0 then
       to_retry(id, fields[3])
     elseif fields then
-      local order = tick()
+      local order = tail_order()
       redis.call('HSET', job_key(id), 'state', 'waiting', 'order', order)
       push_waiting(id, fields[4], order)
     end
   end
-  local excess = redis.call('ZCARD', WAITING) - redis.call('LLEN', W)
-  if excess > 0 then mark_taken(redis.call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) end
-  return { expired = expired, buried = buried }
+  reap()
+  return report
 end
 
 -- The next moment (ms) at which settle() has something to do by itself; -1 when there is none.
