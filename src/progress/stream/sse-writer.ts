@@ -16,6 +16,9 @@ const FULL_BYTES = 128 * 1024;
 /** A reader that takes nothing for so long is gone, or as good as gone; it loses nothing, because it has its cursor. */
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
+/** In a flood of events frames wait so long for each other, unless they are many bytes. */
+const GATHER_MS = 10;
+const GATHER_BYTES = 16 * 1024;
 
 /**
  * Writes one event stream (WHATWG HTML, server-sent events) to an HTTP response: frames that others have encoded, heartbeats,
@@ -25,6 +28,7 @@ export class SseWriter implements Flow {
   /** Settles when the response is over, however it ended. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
+  #to: Socket | ServerResponse;
   #heartbeat: NodeJS.Timeout | undefined;
   #fullSince: number | undefined;
   #open = false;
@@ -43,6 +47,7 @@ export class SseWriter implements Flow {
     } = {},
   ) {
     this.#socket = response.req.socket;
+    this.#to = response;
     const drained = (): void => {
       this.#fullSince = undefined;
     };
@@ -67,7 +72,7 @@ export class SseWriter implements Flow {
   }
 
   get full(): boolean {
-    return this.#bytes + this.response.writableLength > FULL_BYTES;
+    return this.#bytes + this.#to.writableLength > FULL_BYTES;
   }
 
   async drained(): Promise<void> {
@@ -101,11 +106,12 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame, at the end of this turn of the event loop; the bytes are shared, not copied. */
+  /** Writes a frame, at the end of this turn of the event loop or at most 10 ms later; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
     if (this.#over) return;
-    if (this.#frames.push(bytes) === 1) flushLater(this.#flush);
     this.#bytes += bytes.length;
+    if (this.#frames.push(bytes) === 1) flushLater(this.#flush);
+    else if (this.#bytes > GATHER_BYTES) this.#flush();
   }
 
   readonly #flush = (): void => {
@@ -115,10 +121,15 @@ export class SseWriter implements Flow {
     this.#bytes = 0;
     // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
     // price; unless the response still waits for its turn on it.
-    const { response } = this;
-    const to = response.socket && response.writableLength === this.#socket.writableLength ? this.#socket : response;
-    if (!to.write(more.length === 0 ? first : Buffer.concat([first, ...more]))) this.#fullSince ??= monotonicMs();
+    this.#to = this.#output();
+    if (!this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]))) this.#fullSince ??= monotonicMs();
   };
+
+  #output(): Socket | ServerResponse {
+    const { response } = this;
+    if (this.#to !== response) return this.#to;
+    return response.socket && response.writableLength === this.#socket.writableLength ? this.#socket : response;
+  }
 
   /** Ends the stream cleanly, telling the client to come back after a while (ms) that differs from client to client. */
   end(reason: string, [soonest, latest]: readonly [number, number] = [1000, 5000]): void {
@@ -147,6 +158,7 @@ export class SseWriter implements Flow {
         const cursor = this.options.cursor?.();
         // An id without data moves the client's cursor and is no event.
         this.frame(Buffer.from(cursor === undefined ? ': beat\n\n' : `id: ${cursor}\n: beat\n\n`));
+        this.#flush();
         this.#beatLater();
       },
       spread(HEARTBEAT_MS * 0.8, HEARTBEAT_MS * 1.2),
@@ -154,16 +166,23 @@ export class SseWriter implements Flow {
   }
 }
 
-// One microtask for all streams that have something to write.
+// All streams that have something to write do so together: at once after a quiet moment, otherwise when the last time is
+// long enough ago. So a single event is not held up, and a flood takes one system call for many events.
 let waiting: (() => void)[] = [];
+let flushedAt = -Infinity;
 
 function flushLater(flush: () => void): void {
   if (waiting.push(flush) > 1) return;
-  queueMicrotask(() => {
-    const flushes = waiting;
-    waiting = [];
-    for (const each of flushes) each();
-  });
+  const wait = flushedAt + GATHER_MS - monotonicMs();
+  if (wait <= 0) queueMicrotask(flushAll);
+  else setTimeout(flushAll, wait);
+}
+
+function flushAll(): void {
+  flushedAt = monotonicMs();
+  const flushes = waiting;
+  waiting = [];
+  for (const each of flushes) each();
 }
 
 function spread(fromMs: number, toMs: number): number {

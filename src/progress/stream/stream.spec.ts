@@ -192,10 +192,11 @@ describe('event streams', () => {
 
   it('tells of an operation whose worker stopped reporting, while a stream is open', async () => {
     const viewer = await app.caller('viewer');
-    await say(viewer, 'work', { lease_seconds: 0.02, status: 'started' }, 'a');
     using client = await open(viewer, '?operation_id=a');
-    await until(() => client.ended, 'the end');
-    expect(client.events.map(({ json }) => json.data)).toEqual([{ status: 'failed', error: 'lost' }]);
+    await client.until('$snapshot');
+    await say(viewer, 'work', { lease_seconds: 0.02, status: 'started' }, 'a');
+    await until(() => client.ended, 'the end', 15_000);
+    expect(client.events.at(-1)!.json.data).toEqual({ status: 'failed', error: 'lost' });
     expect(client.types().at(-1)).toBe('$end');
   });
 
