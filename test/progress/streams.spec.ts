@@ -5,6 +5,7 @@ import { ProgressKeys } from '../../src/progress/progress.keys.js';
 import { ProgressService } from '../../src/progress/progress.service.js';
 import { RedisSubscriber } from '../../src/redis/redis-subscriber.js';
 import { type Caller, TestApp } from '../support/app.js';
+import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { SseClient } from '../support/sse-client.js';
 import { until } from '../support/until.js';
@@ -17,10 +18,16 @@ const PROJECTS = scaled(200, 5);
 
 describe('streams in number', () => {
   let app: TestApp;
+  let redis: Awaited<ReturnType<typeof ownRedis>>;
   beforeAll(async () => {
-    app = await TestApp.start({ env: { PROGRESS_MAX_STREAMS: '20000' } });
+    // A server of its own: its connections are counted.
+    redis = await ownRedis();
+    app = await TestApp.start({ servers: { state: redis }, env: { PROGRESS_MAX_STREAMS: '20000' } });
   });
-  afterAll(() => app.close());
+  afterAll(async () => {
+    await app.close();
+    await redis[Symbol.asyncDispose]();
+  });
 
   const urlOf = ({ base }: Caller): string => `${app.url}${base}/progress`;
   const pubsubClients = async (): Promise<number> => {
