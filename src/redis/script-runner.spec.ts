@@ -1,3 +1,7 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
 import { ownRedis } from '../../test/support/own-redis.js';
@@ -5,6 +9,10 @@ import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import { LockKeys } from '../lock/lock.keys.js';
 import { LockService } from '../lock/lock.service.js';
+import { CALL_TIMEOUT_MS } from './connection-options.js';
+import { RedisClock } from './redis-clock.js';
+import { defineScript } from './script.js';
+import { ScriptRunner } from './script-runner.js';
 
 describe('a script', () => {
   it('runs although Redis forgets all scripts in the middle', async () => {
@@ -49,5 +57,22 @@ describe('a script', () => {
         ),
       'the lock',
     );
+  });
+
+  it('may take longer when it brings much', async () => {
+    await using redis = await ownRedis();
+    await using app = await TestApp.start({ servers: { state: redis } });
+    const dir = await mkdtemp(join(tmpdir(), 'document-api-script-'));
+    const file = pathToFileURL(join(dir, 'not-after.lua'));
+    await writeFile(file, 'return ARGV[1]');
+    const notAfter = defineScript({ op: 'test.not-after', file, role: 'state', keys: [], args: ['value'] });
+    await rm(dir, { recursive: true });
+
+    const budget = async (value: string): Promise<number> => {
+      const before = app.get(RedisClock).now('state');
+      return Number(await app.get(ScriptRunner).run(notAfter, { keys: {}, args: { value } })) - before;
+    };
+    expect(await budget('x')).toBeGreaterThanOrEqual(CALL_TIMEOUT_MS);
+    expect(await budget('x'.repeat(4_096_000))).toBeGreaterThanOrEqual(CALL_TIMEOUT_MS + 1000);
   });
 });

@@ -7,9 +7,12 @@ import type { RedisClient } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
 import { positions, type Script, type ScriptArg, type ScriptInput } from './script.js';
 
+const BYTES_PER_MS = 4096;
+
 /**
  * Runs scripts by their SHA (`EVALSHA`), and by their text when Redis does not know them yet (`NOSCRIPT`: nothing has run).
- * A mutating script gets as `ARGV[1]` the Redis time after which it must do nothing.
+ * A mutating script gets as `ARGV[1]` the Redis time after which it must do nothing: `CALL_TIMEOUT_MS` from now, and one
+ * millisecond more for every 4 KiB that it brings.
  */
 @Injectable()
 export class ScriptRunner {
@@ -25,10 +28,10 @@ export class ScriptRunner {
   async run<K extends readonly string[], A extends readonly string[]>(
     script: Script<K, A>,
     input: ScriptInput<K, A>,
-    timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<unknown> {
     const keys = positions(script.keys, input.keys);
     const args = positions(script.args, input.args);
+    const timeoutMs = CALL_TIMEOUT_MS + transferMs(args);
     const deadline = monotonicMs() + timeoutMs;
     try {
       return await this.#call(script, keys, args, timeoutMs);
@@ -55,6 +58,13 @@ export class ScriptRunner {
       timeoutMs,
     );
   }
+}
+
+/** A document of some megabytes on a link of 32 Mbit/s must not be late by its size alone. */
+function transferMs(args: readonly ScriptArg[]): number {
+  let bytes = 0;
+  for (const arg of args) if (typeof arg !== 'number') bytes += arg.length;
+  return Math.floor(bytes / BYTES_PER_MS);
 }
 
 function saidLate(error: unknown): boolean {
