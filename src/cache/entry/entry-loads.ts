@@ -4,6 +4,7 @@ import { isAppError } from '../../common/app-error.js';
 import type { ProjectId } from '../../common/project-id.js';
 import { monotonicMs } from '../../common/time.js';
 import { randomId } from '../../common/tokens.js';
+import { RedisTracking } from '../../redis/redis-tracking.js';
 import { CacheEpoch } from '../cache-epoch.js';
 import { CacheMetrics } from '../cache.metrics.js';
 import { EntryCodec } from './entry-codec.js';
@@ -59,6 +60,7 @@ export class EntryLoads {
     private readonly codec: EntryCodec,
     private readonly epoch: CacheEpoch,
     private readonly metrics: CacheMetrics,
+    private readonly tracking: RedisTracking,
   ) {}
 
   /** Joins the running load of the entry, or begins one. @throws what its loader throws. */
@@ -128,7 +130,7 @@ export class EntryLoads {
       keepMs: freshMs + policy.graceMs,
       loadMs: Math.ceil(monotonicMs() - started),
     };
-    const outcome = await this.#fill(projectId, entry, token, fill);
+    const outcome = await this.#fill(projectId, entry, token, fill).finally(() => this.tracking.forget(request.key));
     if (outcome !== 'away') this.metrics.load(outcome);
     if (outcome === 'away') return { kind: 'away', value: encoded.value };
     return outcome === 'lost' ? AGAIN : { kind: 'value', value: encoded.value };

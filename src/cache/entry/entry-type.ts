@@ -27,6 +27,11 @@ export interface EntryTypeOptions<T extends object> extends LoadPolicy {
   readonly fields?: readonly (keyof T & string)[];
   /** What a value must fulfil beyond its class, for instance that it is the one of this id. */
   readonly accepts?: (value: T, id: string) => boolean;
+  /**
+   * Whether values may be kept in the process too, where the setting `CACHE_L1` is on. They are frozen then, whatever the
+   * setting: the same one is given to every reader. Default false.
+   */
+  readonly l1?: boolean;
   /** How early a value may be loaded again before it expires (XFetch's beta): 0 never, 1 by default, more is earlier. */
   readonly earlyRefresh?: number;
 }
@@ -41,6 +46,7 @@ export class EntryType<T extends object> {
   readonly schema: number;
   readonly compressFrom: number;
   readonly earlyRefresh: number;
+  readonly l1: boolean;
   readonly #accepts: ((value: T, id: string) => boolean) | undefined;
   readonly #fields: readonly (keyof T & string)[] | undefined;
   readonly #policy: LoadPolicy;
@@ -52,6 +58,7 @@ export class EntryType<T extends object> {
     this.schema = options.schema ?? 1;
     this.compressFrom = options.compressFrom ?? 2048;
     this.earlyRefresh = options.earlyRefresh ?? 1;
+    this.l1 = options.l1 ?? false;
     this.#accepts = options.accepts;
     this.#fields = options.fields;
     this.#policy = options;
