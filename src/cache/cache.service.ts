@@ -100,7 +100,7 @@ export class CacheService implements OnModuleInit {
     projectId: ProjectId,
     entry: Entry<T>,
     loader: Loader<T>,
-    overrides: Partial<LoadPolicy> = {},
+    overrides?: Partial<LoadPolicy>,
   ): Promise<T> {
     return this.entries.getOrLoad(projectId, entry, loader, overrides);
   }

@@ -56,12 +56,17 @@ export class TrackedRead<V> {
  * on different connections, in any order.
  */
 export class L1<V> implements TrackedMemory {
-  readonly #values = new Lru<string, Kept<V>>(MAX_ENTRIES, MAX_BYTES);
+  readonly #values: Lru<string, Kept<V>>;
   readonly #marks = new Lru<string, Mark>(MAX_PROJECTS);
   /** Reads under way, by each of their keys. */
   readonly #reads = new Map<string, Set<TrackedRead<V>>>();
 
-  constructor(private readonly tracking: RedisTracking) {
+  /** @param maxBytes what all values may take together, with their keys. */
+  constructor(
+    private readonly tracking: RedisTracking,
+    maxBytes = MAX_BYTES,
+  ) {
+    this.#values = new Lru(MAX_ENTRIES, maxBytes);
     tracking.tell(this);
   }
 

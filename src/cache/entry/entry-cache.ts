@@ -55,7 +55,7 @@ export class EntryCache {
     projectId: ProjectId,
     entry: Entry<T>,
     loader: Loader<T>,
-    overrides: Partial<LoadPolicy>,
+    overrides?: Partial<LoadPolicy>,
   ): Promise<T> {
     const policy = entry.type.policy(overrides);
     const key = entryKey(this.keys, projectId, entry);

@@ -38,6 +38,7 @@ export interface EntryTypeOptions<T extends object> extends LoadPolicy {
 
 const YEAR_MS = 31_536_000_000;
 const JITTER = 0.05;
+const DEFAULTS = { graceMs: 0, softTimeoutMs: Infinity, hardTimeoutMs: 10_000 };
 
 /** A kind of cached value: its class, its lifetime, how it is loaded. */
 export class EntryType<T extends object> {
@@ -49,7 +50,7 @@ export class EntryType<T extends object> {
   readonly l1: boolean;
   readonly #accepts: ((value: T, id: string) => boolean) | undefined;
   readonly #fields: readonly (keyof T & string)[] | undefined;
-  readonly #policy: LoadPolicy;
+  readonly #policy: Required<LoadPolicy>;
 
   constructor(options: EntryTypeOptions<T>) {
     if (!isName(options.name)) throw new TypeError('an entry type needs a name');
@@ -61,8 +62,7 @@ export class EntryType<T extends object> {
     this.l1 = options.l1 ?? false;
     this.#accepts = options.accepts;
     this.#fields = options.fields;
-    this.#policy = options;
-    this.policy();
+    this.#policy = valid({ ...DEFAULTS, ...options });
   }
 
   /** One value of the type. @param id a name: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
@@ -82,13 +82,8 @@ export class EntryType<T extends object> {
   }
 
   /** @throws TypeError for a TTL or a time-out that is none: nothing is cached for ever by mistake. */
-  policy(overrides: Partial<LoadPolicy> = {}): Required<LoadPolicy> {
-    const policy = { graceMs: 0, softTimeoutMs: Infinity, hardTimeoutMs: 10_000, ...this.#policy, ...overrides };
-    requireMs('ttlMs', policy.ttlMs, 1, YEAR_MS);
-    requireMs('graceMs', policy.graceMs, 0, YEAR_MS);
-    requireMs('hardTimeoutMs', policy.hardTimeoutMs, 1, 600_000);
-    if (policy.softTimeoutMs !== Infinity) requireMs('softTimeoutMs', policy.softTimeoutMs, 0, 600_000);
-    return policy;
+  policy(overrides?: Partial<LoadPolicy>): Required<LoadPolicy> {
+    return overrides === undefined ? this.#policy : valid({ ...this.#policy, ...overrides });
   }
 }
 
@@ -112,6 +107,14 @@ export function entryKey(keys: CacheKeys, projectId: ProjectId, { type, id }: En
 /** @returns a TTL near this one, in whole ms. */
 export function jittered(ttlMs: number): number {
   return Math.max(1, Math.round(ttlMs * (1 - JITTER + 2 * JITTER * Math.random())));
+}
+
+function valid(policy: Required<LoadPolicy>): Required<LoadPolicy> {
+  requireMs('ttlMs', policy.ttlMs, 1, YEAR_MS);
+  requireMs('graceMs', policy.graceMs, 0, YEAR_MS);
+  requireMs('hardTimeoutMs', policy.hardTimeoutMs, 1, 600_000);
+  if (policy.softTimeoutMs !== Infinity) requireMs('softTimeoutMs', policy.softTimeoutMs, 0, 600_000);
+  return policy;
 }
 
 function requireMs(name: string, value: unknown, min: number, max: number): void {
