@@ -12,6 +12,7 @@ import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { RedisTracking } from './redis-tracking.js';
 import { ScriptRunner } from './script-runner.js';
+import { batchWrites } from './write-batch.js';
 
 const log = new Logger('Redis');
 
@@ -26,6 +27,7 @@ function attach(client: Redis | Cluster, name: string): void {
     if (away) log.log(`${name}: back`);
     away = false;
   });
+  batchWrites(client);
 }
 
 /**
