@@ -65,8 +65,9 @@ export class EntryCache {
       this.metrics.read(projectId, 'hit', 'l1');
       return kept.value as T;
     }
+    let again: { look?: Promise<unknown> } = {};
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const look = await this.#look(projectId, entry, key);
+      const look = await ((again.look ??= this.#look(projectId, entry, key)) as Promise<Look<T> | undefined>);
       if (!look) return this.#loadDirect(projectId, key, entry, loader, policy, undefined);
       const request = (): LoadRequest<T> => ({ projectId, entry, key, policy, loader, seen: look.seen() });
       if (look.value && look.fresh) {
@@ -75,6 +76,7 @@ export class EntryCache {
       }
       const loaded = await this.#load(request(), look.value);
       if (loaded.kind === 'value') return loaded.value;
+      if (loaded.kind === 'again') again = loaded;
       if (loaded.kind === 'away') return this.#loadDirect(projectId, key, entry, loader, policy, look.value);
     }
     return this.#loadOnce(entry, loader, policy);
