@@ -76,9 +76,18 @@ describe('who waits for a load of another process', () => {
   it('is served a stale value when both fail', async () => {
     const projectId = newProject();
     await loading.get(CacheService).getOrLoad(projectId, hasty.of('a'), () => ({ n: 1 }));
+    let asked = 0;
     const down = (): never => {
+      asked += 1;
       throw new Error('source is down');
     };
+    for (const app of [loading, waiting]) {
+      asked = 0;
+      await until(async () => {
+        await app.get(CacheService).getOrLoad(projectId, hasty.of('a'), down);
+        return asked > 0;
+      }, 'the value to be stale');
+    }
     const { first, others, fail } = await parked(projectId, hasty, down);
     fail(new Error('source is down'));
     expect((await first).n).toBe(1);
