@@ -79,9 +79,10 @@ export class QuotaService implements OnModuleInit {
     rules: readonly RateItem[],
     { user }: Pick<ChargeOptions, 'user'> = {},
   ): Promise<Verdict | undefined> {
-    const refused = rules
-      .flatMap((item) => this.refusals.find(projectId, item, user) ?? [])
-      .filter(({ refuses }) => refuses);
+    const refused = rules.flatMap((item) => {
+      const known = this.refusals.find(projectId, item, user);
+      return known?.refuses ? [known] : [];
+    });
     if (refused.length > 0) return this.#verdict(projectId, { allowed: false, items: refused });
     const sent = monotonicMs();
     try {

@@ -29,32 +29,23 @@ export class ScriptRunner {
     script: Script<K, A>,
     input: ScriptInput<K, A>,
   ): Promise<unknown> {
-    const keys = positions(script.keys, input.keys);
-    const args = positions(script.args, input.args);
-    const timeoutMs = CALL_TIMEOUT_MS + transferMs(args);
+    const { role, op } = script;
+    const rest = positions(script.keys, input.keys);
+    const keys = rest.length;
+    if (!script.readonly) rest.push(0);
+    positions(script.args, input.args, rest);
+    const timeoutMs = CALL_TIMEOUT_MS + transferMs(rest);
     const deadline = monotonicMs() + timeoutMs;
-    return this.#call(script, keys, args, timeoutMs).catch(async (error: unknown) => {
+    const ask = (): Promise<unknown> => {
+      if (!script.readonly) rest[keys] = this.clock.now(role) + timeoutMs;
+      return this.gateway.call(role, op, (client) => evaluate(client, script, keys, rest), timeoutMs);
+    };
+    return ask().catch(async (error: unknown) => {
       if (!saidLate(error) || monotonicMs() >= deadline) throw error;
       // It was in time by our clock: that of Redis has stepped. The script has done nothing, so it is asked once more.
-      await this.gateway.call(script.role, script.op, () => this.clock.sync(script.role));
-      return this.#call(script, keys, args, timeoutMs);
+      await this.gateway.call(role, op, () => this.clock.sync(role));
+      return ask();
     });
-  }
-
-  #call(
-    script: Runnable & Pick<Script, 'role' | 'op' | 'readonly'>,
-    keys: ScriptArg[],
-    args: ScriptArg[],
-    timeoutMs: number,
-  ): Promise<unknown> {
-    const notAfter = script.readonly ? [] : [this.clock.now(script.role) + timeoutMs];
-    const rest = [...keys, ...notAfter, ...args];
-    return this.gateway.call(
-      script.role,
-      script.op,
-      (client) => evaluate(client, script, keys.length, rest),
-      timeoutMs,
-    );
   }
 }
 
