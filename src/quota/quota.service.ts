@@ -256,8 +256,8 @@ export class QuotaService implements OnModuleInit {
     op: string,
     peek: boolean,
   ): Promise<Verdict> {
-    const summed = sum(items);
-    const asked = [...summed.values()];
+    const summed = items.length === 1 ? undefined : sum(items);
+    const asked = summed ? [...summed.values()] : items;
     // Rate limits alone need the smaller script.
     const answer =
       asked.every((item) => 'action' in item) && idempotencyKey === undefined
@@ -271,7 +271,8 @@ export class QuotaService implements OnModuleInit {
       throw invalid(op, [{ field: 'kinds', message: 'must be kinds that the policy of the resource names' }]);
     }
     const { allowed, states } = answer;
-    if (asked.length === items.length) return { allowed, items: items.map((item, i) => ({ item, state: states[i]! })) };
+    if (!summed || summed.size === items.length)
+      return { allowed, items: items.map((item, i) => ({ item, state: states[i]! })) };
     const byField = new Map([...summed.keys()].map((field, i) => [field, states[i]!]));
     return { allowed, items: items.map((item) => ({ item, state: byField.get(fieldOf(item))! })) };
   }
