@@ -43,7 +43,7 @@ export class RedisConnections implements OnApplicationShutdown {
 
   /** Ends the connections when no request is left: politely, and without waiting for a Redis that does not answer. */
   async onApplicationShutdown(): Promise<void> {
-    await Promise.allSettled(this.all.map((client) => withDeadline(client.quit(), CALL_TIMEOUT_MS)));
+    await Promise.allSettled(this.all.map((client) => withDeadline(() => client.quit(), CALL_TIMEOUT_MS)));
     for (const client of this.all) client.disconnect();
   }
 }

@@ -16,25 +16,31 @@ export function batchWrites(client: RedisClient): void {
 
 function batchNode(client: Redis): void {
   // Each connection has a socket of its own.
-  client.on('connect', () => cork(client.stream as Socket));
+  client.on('connect', () => gather(client.stream as Socket));
 }
 
-function cork(socket: Socket): void {
+function gather(socket: Socket): void {
+  let commands = '';
   let waiting = 0;
-  const flush = (): void => {
-    if (waiting === 0) return;
-    waiting = 0;
-    socket.uncork();
-  };
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  const flush = (): void => {
+    // What was waiting when the link broke, ioredis has rejected.
+    if (waiting === 0 || !socket.writable) return;
+    const batch = commands;
+    commands = '';
+    waiting = 0;
+    write(batch);
+  };
   socket.write = (...args: unknown[]): boolean => {
-    if (waiting === 0) {
-      socket.cork();
-      setImmediate(flush);
+    const [data, ...more] = args;
+    if (typeof data !== 'string' || more.length > 0) {
+      flush();
+      return write(...args);
     }
+    if (waiting === 0) setImmediate(flush);
+    commands += data;
     waiting += 1;
-    const more = write(...args);
     if (waiting === MAX_BATCH) flush();
-    return more;
+    return true;
   };
 }
