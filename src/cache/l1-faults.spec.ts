@@ -1,32 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
-import { coherent, l1Hits, startWithL1 } from '../../test/support/l1.js';
+import { coherent, kill, l1Hits, shown, startWithL1, write } from '../../test/support/l1.js';
 import { ownRedis } from '../../test/support/own-redis.js';
 import { newProject } from '../../test/support/projects.js';
 import { TcpProxy } from '../../test/support/tcp-proxy.js';
 import { until } from '../../test/support/until.js';
-import { isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { RedisConnections } from '../redis/redis-connections.js';
 import { RedisTracking } from '../redis/redis-tracking.js';
-import { CacheService } from './cache.service.js';
-
-const doc = (id: string, version: number) => ({ id, title: 'A', content: '', version });
-
-/** @returns the version that is shown, 0 for none, `undefined` while Redis is away. */
-async function shown(app: TestApp, projectId: ProjectId, id = 'a'): Promise<number | undefined> {
-  try {
-    return (await app.get(CacheService).get(projectId, id))?.document.version ?? 0;
-  } catch (error) {
-    if (isAppError(error, 'redis_unavailable')) return undefined;
-    throw error;
-  }
-}
-
-/** Another program's write. */
-function write(app: TestApp, projectId: ProjectId, version: number, id = 'a'): Promise<unknown> {
-  return app.cache.setex(`proj:${projectId}:doc:${id}`, 600, JSON.stringify(doc(id, version)));
-}
 
 /** Reads until the process answers by itself. */
 async function kept(app: TestApp, projectId: ProjectId, version: number): Promise<void> {
@@ -42,13 +23,6 @@ async function kept(app: TestApp, projectId: ProjectId, version: number): Promis
 async function shows(app: TestApp, projectId: ProjectId, version: number): Promise<void> {
   await until(async () => (await shown(app, projectId)) === version, `version ${version}`);
   await kept(app, projectId, version);
-}
-
-async function kill(app: TestApp, name: string): Promise<void> {
-  const line = String(await app.cache.client('LIST'))
-    .split('\n')
-    .find((candidate) => candidate.includes(`name=document-api:${name} `));
-  await app.cache.client('KILL', 'ID', /^id=(\d+)/.exec(line ?? '')![1]!);
 }
 
 describe('values that are kept in the process are forgotten', () => {
