@@ -86,10 +86,10 @@ export class LockScripts {
         wake: this.keys.wake(projectId),
       },
       args: { token, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
-    })) as [number, number | string, string];
+    })) as [1, number, number] | [0, number, string];
     return reply[0] === 1
-      ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) }
-      : { granted: false, leftMs: Number(reply[1]), place: reply[2] };
+      ? { granted: true, fence: reply[1], expiresAt: reply[2] }
+      : { granted: false, leftMs: reply[1], place: reply[2] };
   }
 
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
@@ -105,8 +105,8 @@ export class LockScripts {
     const reply = (await this.runner.run(extendLock, {
       keys: { lock: this.keys.lock(projectId, name) },
       args: { token, ttl_ms: ttlMs },
-    })) as [number, string, string];
-    return reply[0] === 1 ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) } : undefined;
+    })) as [1, number, number] | [0];
+    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2] } : undefined;
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */

@@ -1,6 +1,6 @@
 import type { ProjectId } from '../../../src/common/project-id.js';
 import { LockKeys } from '../../../src/lock/lock.keys.js';
-import { acquireLock, beatForWaiters, extendLock, releaseLock } from '../../../src/lock/lock.scripts.js';
+import { acquireLock, beatForWaiters, extendLock, releaseLock, LockScripts } from '../../../src/lock/lock.scripts.js';
 import { LockService } from '../../../src/lock/lock.service.js';
 import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
@@ -39,8 +39,12 @@ export const examples: ScriptExample[] = [
   }),
   example(releaseLock, {
     channels: ['wake'],
+    // Only its being there counts.
+    tolerates: ['released'],
     prepare: async (app, projectId) => {
       const { token } = await app.get(LockService).acquire(projectId, 'a', { ttlMs: 5000 });
+      // One who waits, so that every key is in use.
+      await app.get(LockScripts).acquire(projectId, 'a', 'another', 5000, true);
       return {
         keys: { ...roomOf(app, projectId), released: app.get(LockKeys).released(projectId, 'a', token) },
         args: { token },
