@@ -10,7 +10,7 @@ export const acquireLock = defineScript({
   op: 'lock.acquire',
   file: lua('acquire'),
   role: 'state',
-  keys: ['lock', 'fence', 'queue', 'alive', 'wake'],
+  keys: ['lock', 'fence', 'queue'],
   args: ['token', 'ttl_ms', 'wait'],
 });
 
@@ -18,7 +18,7 @@ export const beatForWaiters = defineScript({
   op: 'lock.beat',
   file: lua('beat'),
   role: 'state',
-  keys: ['wake', 'locks...'],
+  keys: ['locks...'],
   args: ['waiters...'],
 });
 
@@ -34,7 +34,7 @@ export const releaseLock = defineScript({
   op: 'lock.release',
   file: lua('release'),
   role: 'state',
-  keys: ['lock', 'released', 'fence', 'queue', 'alive', 'wake'],
+  keys: ['lock', 'released', 'queue'],
   args: ['token'],
 });
 
@@ -82,8 +82,6 @@ export class LockScripts {
         lock: this.keys.lock(projectId, name),
         fence: this.keys.fence(projectId, name),
         queue: this.keys.queue(projectId, name),
-        alive: this.keys.alive(projectId, name),
-        wake: this.keys.wake(projectId),
       },
       args: { token, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
     })) as [1, number, number] | [0, number, string];
@@ -95,7 +93,7 @@ export class LockScripts {
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
   async beat(projectId: ProjectId, waiting: readonly Waiting[]): Promise<readonly number[]> {
     return (await this.runner.run(beatForWaiters, {
-      keys: { wake: this.keys.wake(projectId), locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
+      keys: { locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
       args: { waiters: waiting.flatMap(({ token, place }) => [token, place]) },
     })) as number[];
   }
@@ -115,10 +113,7 @@ export class LockScripts {
       keys: {
         lock: this.keys.lock(projectId, name),
         released: this.keys.released(projectId, name, token),
-        fence: this.keys.fence(projectId, name),
         queue: this.keys.queue(projectId, name),
-        alive: this.keys.alive(projectId, name),
-        wake: this.keys.wake(projectId),
       },
       args: { token },
     })) as [number];

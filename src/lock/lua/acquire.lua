@@ -6,23 +6,20 @@
 -- KEYS[1] lock       proj:<p>:lock:<name>        string '<token> <fence>'
 -- KEYS[2] fence      proj:<p>:lock:<name>:fence  string, the last fence granted
 -- KEYS[3] queue      proj:<p>:lock:<name>:queue  ZSET waiter's token by arrival in us
--- KEYS[4] alive      proj:<p>:lock:<name>:alive  ZSET waiter's token by the ms until which it counts as alive
--- KEYS[5] wake       proj:<p>:lock               channel
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] token      the caller's secret, its own for each grant
 -- ARGV[3] ttl_ms     ms
 -- ARGV[4] wait       1: wait for it when it is not to be had now
 -- Returns {1, fence, expires_at_ms} when granted; {0, ttl_left_ms, place} when held, place being '' for who does not wait;
 -- LATE, WRONGTYPE.
--- Cost: 7 commands for a free lock that nobody waits for; else O(log waiting), and the dead among those who wait, at most 1,000.
+-- Cost: 6 commands for a free lock that nobody waits for; else O(log waiting), and the dead among those who wait, at most 1,000.
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > ARGV[1] * 1000 then return { err = 'LATE the call came after its deadline' } end
 -- Read before the first write: a key of another kind ends the script here.
 local held, last = call('GET', KEYS[1]), tonumber(call('GET', KEYS[2]) or 0) or 0
-local others = call('ZCARD', KEYS[3]) + call('ZCARD', KEYS[4])
-if not held and others == 0 then
+if not held and call('ZCARD', KEYS[3]) == 0 then
   -- As grant() below; before the functions, because a script makes them anew each time that it comes to them.
   local fence = last < now and now or last + 1
   local text = string.format('%.0f', fence)
@@ -33,7 +30,7 @@ end
 
 -- @include "prelude"
 -- @include "./waiting"
-local now_ms = math.floor(now / 1000)
+local now_ms, room = math.floor(now / 1000), room_of(KEYS[1])
 local function granted(fence)
   call('PEXPIRE', KEYS[1], ARGV[3])
   return { 1, tonumber(fence), now_ms + ARGV[3] }
@@ -42,9 +39,9 @@ end
 local owner, fence = holder(held)
 if not held then
   local order = call('ZSCORE', KEYS[3], ARGV[2])
-  if order then wait(KEYS[3], KEYS[4], ARGV[2], order, now_ms) end
-  owner, fence = hand_over(KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], now)
-  if not owner then owner, fence = ARGV[2], grant(KEYS[1], KEYS[2], last, ARGV[2], now, ARGV[3]) end
+  if order then wait(room, ARGV[2], order, now_ms) end
+  owner, fence = hand_over(room, now)
+  if not owner then owner, fence = ARGV[2], grant(room, ARGV[2], now, ARGV[3]) end
 end
 if owner == ARGV[2] then return granted(fence) end
 
@@ -52,6 +49,6 @@ local place = ''
 if ARGV[4] == '1' then
   local newest = call('ZRANGE', KEYS[3], -1, -1, 'WITHSCORES')[2]
   place = int(math.max(now, (tonumber(newest) or 0) + 1))
-  wait(KEYS[3], KEYS[4], ARGV[2], place, now_ms)
+  wait(room, ARGV[2], place, now_ms)
 end
 return { 0, call('PTTL', KEYS[1]), place }
