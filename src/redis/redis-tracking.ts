@@ -130,16 +130,20 @@ export class RedisTracking implements OnModuleInit, OnModuleDestroy {
     if (!keys) return this.#forgetAll();
     for (const name of keys) {
       const key = name.toString();
-      const probe = this.#probes.get(key);
-      if (!probe) {
-        this.forget(key);
-        continue;
-      }
-      this.#probes.delete(key);
-      this.#provenUntil = Math.max(this.#provenUntil, probe.sentAt + PROOF_MS);
-      this.#readable = true;
-      probe.heard();
+      if (this.#probes.has(key)) this.#proved(key);
+      else this.forget(key);
     }
+  }
+
+  // News comes in order: what an earlier probe waits for (a flush may have taken its own) has come too.
+  #proved(key: string): void {
+    for (const [name, { sentAt, heard }] of this.#probes) {
+      this.#probes.delete(name);
+      this.#provenUntil = Math.max(this.#provenUntil, sentAt + PROOF_MS);
+      heard();
+      if (name === key) break;
+    }
+    this.#readable = true;
   }
 
   #beat(reads: Redis, invalidations: Redis): void {
