@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
-import { coherent, kill, l1Hits, shown, startWithL1, write } from '../../test/support/l1.js';
+import { coherent, heardAll, kill, l1Hits, shown, startWithL1, write } from '../../test/support/l1.js';
 import { ownRedis } from '../../test/support/own-redis.js';
 import { newProject } from '../../test/support/projects.js';
 import { TcpProxy } from '../../test/support/tcp-proxy.js';
@@ -107,7 +107,7 @@ describe('values that are kept in the process are forgotten', () => {
     const ids = Array.from({ length: 50 }, (_, i) => `d${i}`);
     for (const version of [1, 2, 3]) {
       for (const id of ids) await write(app, projectId, version, id);
-      await app.get(RedisTracking).prove();
+      await heardAll(app);
       for (const id of ids) expect(await shown(app, projectId, id)).toBe(version);
       for (const id of ids) expect(await shown(app, projectId, id)).toBe(version);
     }

@@ -1,6 +1,6 @@
 import { IsInt } from 'class-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deafen, l1Hits, startWithL1 } from '../../test/support/l1.js';
+import { deafen, heardAll, l1Hits, startWithL1 } from '../../test/support/l1.js';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { redisCalls } from '../../test/support/redis-calls.js';
@@ -8,6 +8,7 @@ import { until } from '../../test/support/until.js';
 import { MetricsRegistry } from '../common/metrics-registry.js';
 import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
+import { PurgeRegistry } from '../purge/purge.registry.js';
 import { RedisTracking } from '../redis/redis-tracking.js';
 import { CacheKeys } from './cache.keys.js';
 import { CacheService } from './cache.service.js';
@@ -39,6 +40,12 @@ describe('values that are kept in the process', () => {
     cache.getOrLoad(projectId, numbers.of('a'), () => ({ n, part: { m: n } }));
   const version = async (projectId: ProjectId): Promise<number | undefined> =>
     (await cache.get(projectId, 'a'))?.document.version;
+
+  const purge = async (projectId: ProjectId): Promise<void> =>
+    app
+      .get(PurgeRegistry)
+      .hooks.find(({ feature }) => feature === 'cache')!
+      .hook(projectId);
 
   /** A project whose document and entry, both 1, are kept. */
   async function kept(): Promise<ProjectId> {
@@ -84,6 +91,7 @@ describe('values that are kept in the process', () => {
       ['a delete', (p: ProjectId) => cache.delete(p, 'a'), undefined, 1],
       ['a put', (p: ProjectId) => cache.put(p, doc(2)), 2, 1],
       ['an invalidation', (p: ProjectId) => cache.invalidateAll(p), undefined, 2],
+      ['a purge', (p: ProjectId) => purge(p), undefined, 2],
     ] as const)('with %s of this process', async (_name, change, left, loaded) => {
       const projectId = await kept();
       const hear = deafen(app, 'invalidations');
@@ -127,7 +135,7 @@ describe('values that are kept in the process', () => {
     ] as const)('%s', async (_name, change, left) => {
       const projectId = await kept();
       await change(projectId);
-      await app.get(RedisTracking).prove();
+      await heardAll(app);
       await until(async () => (await version(projectId)) === left, 'the new state');
       expect(await version(projectId)).toBe(left);
     });
@@ -136,7 +144,7 @@ describe('values that are kept in the process', () => {
       const projectId = await kept();
       await other.get(CacheService).drop(projectId, numbers.of('a'));
       await other.get(CacheService).getOrLoad(projectId, numbers.of('a'), () => ({ n: 9 }));
-      await app.get(RedisTracking).prove();
+      await heardAll(app);
       expect((await load(projectId, 2)).n).toBe(9);
     });
   });
@@ -145,7 +153,7 @@ describe('values that are kept in the process', () => {
     const projectId = await kept();
     const key = keys.doc(projectId, 'a');
     await app.cache.setex(key, 60, JSON.stringify(doc(2)));
-    await app.get(RedisTracking).prove();
+    await heardAll(app);
     const heard = new Promise<void>((resolve) =>
       app.get(RedisTracking).tell({ forget: (name) => name === key && resolve(), forgetAll: () => undefined }),
     );

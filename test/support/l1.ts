@@ -20,6 +20,14 @@ export async function coherent(app: TestApp): Promise<void> {
   await until(() => app.get(RedisTracking).proven, 'the proof that every change is heard');
 }
 
+/** Waits until the application has heard of everything that Redis did so far, or has forgotten everything. */
+export async function heardAll(app: TestApp): Promise<void> {
+  await app
+    .get(RedisTracking)
+    .prove()
+    .catch(() => coherent(app));
+}
+
 /** @returns how many hits the application has found in its own memory. */
 export async function l1Hits(app: TestApp): Promise<number> {
   const hits = await app.get(MetricsRegistry).registry.getSingleMetric('cache_hits_total')!.get();
