@@ -114,7 +114,6 @@ export class CacheService implements OnModuleInit {
   /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. Read-only. */
   async get(projectId: ProjectId, docId: string): Promise<StoredDocument | undefined> {
     const key = this.keys.doc(projectId, docId);
-    if (!this.#l1.counts) return this.#read(projectId, key, docId);
     const markKey = this.keys.epoch(projectId);
     const kept = this.#l1.get(markKey, key);
     if (kept) {

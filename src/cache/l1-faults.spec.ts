@@ -70,7 +70,7 @@ describe('values that are kept in the process are forgotten', () => {
     await until(() => write(app, projectId, 2).catch(() => undefined), 'a write');
     await shows(app, projectId, 2);
     await app.cache.flushall();
-    await until(async () => (await shown(app, projectId)) === 0, 'the old value to go');
+    await heardAll(app);
     expect(await shown(app, projectId)).toBe(0);
   });
 

@@ -78,17 +78,11 @@ export class L1<V> implements TrackedMemory {
     return this.#values.weight;
   }
 
-  /** Whether anything that is kept counts now: the first, cheap question of a read. */
-  get counts(): boolean {
-    return monotonicMs() < this.tracking.provenUntil;
-  }
-
-  /** @param markKey the key of the project's mark. */
+  /** @param markKey the key of the project's mark. @returns the value, if it is kept and known to be as it is in Redis. */
   get(markKey: string, key: string): V | undefined {
     const kept = this.#values.get(key);
-    if (!kept) return undefined;
     const now = monotonicMs();
-    if (now >= this.tracking.provenUntil) return undefined;
+    if (!kept || now >= this.tracking.provenUntil) return undefined;
     if (now < kept.until && kept.mark === this.#marks.get(markKey)) return kept.value;
     this.#values.delete(key);
     return undefined;

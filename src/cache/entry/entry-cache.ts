@@ -99,7 +99,7 @@ export class EntryCache {
 
   /** @returns the entry as it stands in the process, while it is fresh. */
   #kept(projectId: ProjectId, key: string): KeptEntry | undefined {
-    const kept = this.#l1.counts ? this.#l1.get(this.keys.epoch(projectId), key) : undefined;
+    const kept = this.#l1.get(this.keys.epoch(projectId), key);
     return kept && (!kept.meta || this.clock.now('cache') < kept.meta.freshUntil) ? kept : undefined;
   }
 
