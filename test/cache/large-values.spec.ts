@@ -34,7 +34,7 @@ it.each([
     };
     try {
       await message();
-      const perSecond = 50;
+      const perSecond = scaled(10, 50);
       const seconds = scaled(1, 20);
       for (const bytes of [1024, LARGE]) {
         child.send({ projectId: newProject(), perSecond, seconds, bytes });
