@@ -1,4 +1,4 @@
-import { deepStrictEqual } from 'node:assert/strict';
+import { deepStrictEqual, ok } from 'node:assert/strict';
 import { type Arbitrary, type AsyncCommand, constantFrom, integer, nat, oneof, option, record } from 'fast-check';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { CallError } from './caller.js';
@@ -58,6 +58,7 @@ export class Step implements AsyncCommand<QuotaModel, Real> {
       ...(bucket ? { remaining: bucket.remaining } : {}),
     };
     deepStrictEqual(shown, model.view());
+    ok(model.level >= model.leastLevel, `${model.level} are counted where ${model.leastLevel} must be`);
   }
 
   toString(): string {

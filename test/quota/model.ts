@@ -26,7 +26,14 @@ interface Hold {
   reported: number;
   charged: number;
   overrun: number;
+  /** What the bucket was charged for it, less what it got back. */
+  taken: number;
+  /** The lowest that the bucket has stood since it was made. */
+  lowest: number;
 }
+
+/** What the bucket has met: another policy, or an amount; of a hold, what it was to take. */
+type Met = { at: number; bucket: ModelPolicy['bucket'] } | { at: number; amount: number; hold?: Hold };
 
 const LONGEST_HOLD_MS = 86_400_000;
 const REPLAY_MS = 600_000;
@@ -36,12 +43,40 @@ export class QuotaModel {
   readonly holds: Hold[] = [];
   readonly #cells = new Map<string, Cell>();
   readonly #replays = new Map<string, { body: string; until: number; value: unknown }>();
+  readonly #met: Met[] = [];
   #level = 0;
 
   constructor(
     public now: number,
     private policy: ModelPolicy,
-  ) {}
+  ) {
+    this.#met.push({ at: now, bucket: policy.bucket });
+  }
+
+  /** What the bucket counts as consumed. */
+  get level(): number {
+    return this.#level;
+  }
+
+  /** What it would count had every hold that has ended only ever taken what it is charged. No release may give more than that. */
+  get leastLevel(): number {
+    let [level, at] = [0, 0];
+    let bucket: ModelPolicy['bucket'];
+    const left = new Map(this.holds.map((hold) => [hold, hold.state === 'open' ? Infinity : hold.charged]));
+    for (const met of this.#met) {
+      if (bucket) level = Math.max(0, level - ((met.at - at) * bucket.limit) / (bucket.window_seconds * 1000));
+      at = met.at;
+      if (!('amount' in met)) ({ bucket } = met);
+      else if (bucket) {
+        const taken = met.hold ? Math.min(met.amount, left.get(met.hold)!) : met.amount;
+        if (met.hold) left.set(met.hold, left.get(met.hold)! - taken);
+        level += taken;
+      }
+      if (!bucket) level = 0;
+    }
+    if (!bucket) return 0;
+    return Math.max(0, level - ((this.now - at) * bucket.limit) / (bucket.window_seconds * 1000));
+  }
 
   /** What every rule leaves, in whole tokens; undefined without any rule. */
   get room(): number | undefined {
@@ -50,7 +85,7 @@ export class QuotaModel {
 
   advance(ms: number): void {
     const { bucket } = this.policy;
-    if (bucket) this.#level = Math.max(0, this.#level - (ms * bucket.limit) / (bucket.window_seconds * 1000));
+    if (bucket) this.#pour((-ms * bucket.limit) / (bucket.window_seconds * 1000));
     this.now += ms;
   }
 
@@ -63,14 +98,16 @@ export class QuotaModel {
   }
 
   put(policy: ModelPolicy): void {
-    if (!policy.bucket) this.#level = 0;
+    if (!policy.bucket) this.#pour(-Infinity);
     this.policy = policy;
+    this.#met.push({ at: this.now, bucket: policy.bucket });
   }
 
   /** @returns whether it is charged. */
   consume(amount: number): boolean {
     if (!this.#fits(amount)) return false;
     this.#post(this.#cellsAt(this.now), amount, 0, amount);
+    this.#met.push({ at: this.now, amount });
     return true;
   }
 
@@ -80,7 +117,10 @@ export class QuotaModel {
     this.#post(cells, 0, amount, amount);
     const times = { madeAt: this.now, ttlMs, expiresAt: this.now + ttlMs };
     const none = { reported: 0, charged: 0, overrun: 0 };
-    this.holds.push({ ...times, ...none, cells, onExpiry, state: 'open', amount, covered: amount });
+    const bucket = { taken: amount, lowest: this.#level };
+    const hold: Hold = { ...times, ...none, ...bucket, cells, onExpiry, state: 'open', amount, covered: amount };
+    this.holds.push(hold);
+    this.#met.push({ at: this.now, amount, hold });
     return true;
   }
 
@@ -90,7 +130,9 @@ export class QuotaModel {
     const grown = Math.max(0, hold.reported - hold.amount);
     const room = this.#room(hold.cells);
     this.#post(hold.cells, 0, grown, grown);
+    this.#met.push({ at: this.now, amount: grown, hold });
     hold.amount += grown;
+    hold.taken += grown;
     hold.covered += Math.min(grown, room ?? grown);
     hold.expiresAt = Math.min(this.now + hold.ttlMs, hold.madeAt + LONGEST_HOLD_MS);
     if (room === undefined) return { goOn: true, remaining: undefined };
@@ -144,7 +186,11 @@ export class QuotaModel {
 
   #close(hold: Hold, state: Hold['state'], charge: number): void {
     const before = hold.state === 'open' ? { held: hold.amount, charged: 0 } : { held: 0, charged: hold.charged };
-    this.#post(hold.cells, charge - before.charged, -before.held, charge - before.charged - before.held);
+    const level = Math.max(charge - hold.taken, -hold.lowest);
+    if (level < 0) this.#takeBack(hold, -level);
+    this.#post(hold.cells, charge - before.charged, -before.held, level);
+    hold.taken += level;
+    if (charge > hold.amount) this.#met.push({ at: this.now, amount: charge - hold.amount });
     hold.state = state;
     hold.charged = charge;
     hold.overrun = Math.max(0, charge - hold.covered);
@@ -171,8 +217,18 @@ export class QuotaModel {
       cells[kind].used += used;
       cells[kind].held += held;
     }
-    // A bucket gets back at most what it still counts as consumed.
-    if (this.policy.bucket) this.#level = Math.max(0, this.#level + level);
+    if (this.policy.bucket) this.#pour(level);
+  }
+
+  #pour(level: number): void {
+    this.#level = Math.max(0, this.#level + level);
+    for (const hold of this.holds) hold.lowest = Math.min(hold.lowest, this.#level);
+  }
+
+  /** The past as it would be had the hold taken so much less: who was made after it, or before a lower moment, saw it so. */
+  #takeBack({ lowest }: Hold, less: number): void {
+    for (const hold of this.holds)
+      hold.lowest = hold.lowest < lowest ? Math.min(hold.lowest, lowest - less) : hold.lowest - less;
   }
 
   #cellsAt(at: number): Record<WindowKind, Cell> {

@@ -21,6 +21,7 @@
 -- @include "./bucket"
 -- @include "./windows"
 -- @include "./cells"
+-- @include "./floors"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()
@@ -40,7 +41,10 @@ local ledger = open_ledger(base, rules, math.floor(hold.at / 1000), now)
 local reported = math.max(hold.reported, tonumber(ARGV[3]))
 local grown = math.max(0, reported - hold.amount)
 local left = headroom(ledger)
-if grown > 0 then post(ledger, 0, grown, grown, now, true) end
+if grown > 0 then
+  post(ledger, 0, grown, grown, now, true)
+  redis.call('HSET', KEYS[3], 'taken', hold.taken + grown)
+end
 redis.call('HSET', KEYS[3], 'reported', reported, 'amount', hold.amount + grown,
   'covered', hold.covered + math.min(grown, left or grown))
 local at = math.floor(now / 1000)

@@ -14,6 +14,7 @@
 -- @include "./bucket"
 -- @include "./windows"
 -- @include "./cells"
+-- @include "./floors"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()

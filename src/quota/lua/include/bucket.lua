@@ -1,31 +1,32 @@
 -- Token buckets. What is kept is what was consumed, not what is left: three doubles, the consumed amount, when it was so (us)
 -- and until when the key lives (ms). It drains evenly, `limit` in `window` seconds, with its fraction; so a new limit leaves
--- what was consumed as it is, and a bucket that is full again needs no key.
+-- what was consumed as it is, and a bucket that is full again needs no key. Where a resource has holds, floors follow.
 
 -- Stands for two seconds where a bucket was that the owner's new window has moved to another key: {5}, whoever finds it knows
 -- an old policy.
 local MOVED = 'moved'
 
--- Returns the consumed amount now, until when the key lives (nil without key), and whether the clock stepped back behind the
--- last write: then nothing drains.
+-- Returns the consumed amount now, until when the key lives (nil without key), whether the clock stepped back behind the
+-- last write: then nothing drains; and its floors, where it has holds.
 local function drain(value, limit, window, now)
   if not value or value == MOVED then return 0 end
-  if #value ~= 24 then error(WRONGTYPE) end
+  if #value < 24 or #value % 16 ~= 8 then error(WRONGTYPE) end
   local used, at, expires = struct.unpack('<ddd', value)
-  if now < at then return used, expires, true end
+  local floors = #value > 24 and string.sub(value, 25) or nil
+  if now < at then return used, expires, true, floors end
   used = used - (now - at) * limit / (window * 1000000)
-  return used > 0 and used or 0, expires
+  return used > 0 and used or 0, expires, false, floors
 end
 
 -- The key outlives the moment at which the bucket is full again. A new expiry costs Redis more than the write, so it is set
 -- ahead and then kept for a while.
-local function save_bucket(key, used, limit, window, now, expires)
+local function save_bucket(key, used, limit, window, now, expires, floors)
   local needed = now / 1000 + used * window * 1000 / limit + 1000
   if expires and expires >= needed then
-    redis.call('SET', key, struct.pack('<ddd', used, now, expires), 'KEEPTTL')
+    redis.call('SET', key, struct.pack('<ddd', used, now, expires) .. (floors or ''), 'KEEPTTL')
   else
     expires = math.ceil(math.min(needed, now / 1000 + 1e12) + math.min(window * 1000, 60000))
-    redis.call('SET', key, struct.pack('<ddd', used, now, expires), 'PXAT', expires)
+    redis.call('SET', key, struct.pack('<ddd', used, now, expires) .. (floors or ''), 'PXAT', expires)
   end
 end
 

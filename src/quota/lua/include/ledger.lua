@@ -25,7 +25,10 @@ local function open_ledger(base, rules, seconds, now)
     kept[i] = values[i]
   end
   local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = kept }
-  if rules.limit then ledger.level, ledger.expires, ledger.stepped = drain(values[5], rules.limit, rules.window, now) end
+  if rules.limit then
+    ledger.level, ledger.expires, ledger.stepped, ledger.floors = drain(values[5], rules.limit, rules.window, now)
+    if ledger.floors then ledger.floors = lower_floors(ledger.floors, ledger.level) end
+  end
   return ledger
 end
 
@@ -74,13 +77,16 @@ local function post(ledger, used, held, level, now, pin, kinds)
   local rules = ledger.rules
   if rules.limit then
     ledger.level = math.max(0, ledger.level + level)
-    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires)
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.floors)
   end
 end
 
 -- Writes what the clock that stepped back makes necessary, or a refusal would last until the clock has caught up.
 local function mend_bucket(ledger, now)
-  if ledger.stepped then save_bucket(ledger.base, ledger.level, ledger.rules.limit, ledger.rules.window, now, ledger.expires) end
+  local rules = ledger.rules
+  if ledger.stepped then
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.floors)
+  end
 end
 
 -- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket 0
