@@ -49,8 +49,6 @@ export class Step implements AsyncCommand<QuotaModel, Real> {
     model.settle();
     const answers = await this.step(model, real);
     deepStrictEqual(answers?.product, answers?.model);
-    // The model is of what Redis decides.
-    if (answers?.product === 'quota_exceeded') await real.world.outliveRefusals();
     model.settle();
     const { windows, bucket } = await real.world.caller.quotas.get(real.projectId, 'tokens');
     const shown = {
@@ -105,8 +103,8 @@ const reserve = step(
   async ({ amount, ttlSeconds, onExpiry }, model, { world, projectId, ids }) => {
     const options = { ttlSeconds, onExpiry };
     const product = await outcome(world.caller.reservations.reserve(projectId, 'tokens', amount, options));
-    if (!model.reserve(amount, ttlSeconds, onExpiry)) return { product, model: 'quota_exceeded' };
     const { id } = product as { id: string };
+    if (!model.reserve(id, amount, ttlSeconds, onExpiry)) return { product, model: 'quota_exceeded' };
     ids.push(id);
     return { product, model: { id, amount, expiresAt: model.now + ttlSeconds * 1000 } };
   },

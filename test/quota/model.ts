@@ -14,6 +14,7 @@ interface Cell {
 }
 
 interface Hold {
+  readonly id: string;
   readonly cells: Record<WindowKind, Cell>;
   readonly onExpiry: OnExpiry;
   readonly ttlMs: number;
@@ -89,10 +90,10 @@ export class QuotaModel {
     this.now += ms;
   }
 
-  /** Holds that are due end as they say. Every call does this first. */
+  /** Holds that are due end as they say, the longest overdue first. Every call does this first. */
   settle(): void {
-    for (const hold of this.holds) {
-      if (hold.state !== 'open' || hold.expiresAt > this.now) continue;
+    const due = this.holds.filter(({ state, expiresAt }) => state === 'open' && expiresAt <= this.now);
+    for (const hold of due.sort((a, b) => a.expiresAt - b.expiresAt || (a.id < b.id ? -1 : 1))) {
       this.#close(hold, 'expired', { charge: hold.amount, charge_reported: hold.reported, refund: 0 }[hold.onExpiry]);
     }
   }
@@ -111,14 +112,14 @@ export class QuotaModel {
     return true;
   }
 
-  reserve(amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
+  reserve(id: string, amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
     if (!this.#fits(amount)) return false;
     const [cells, ttlMs] = [this.#cellsAt(this.now), ttlSeconds * 1000];
     this.#post(cells, 0, amount, amount);
     const times = { madeAt: this.now, ttlMs, expiresAt: this.now + ttlMs };
     const none = { reported: 0, charged: 0, overrun: 0 };
     const bucket = { taken: amount, lowest: this.#level };
-    const hold: Hold = { ...times, ...none, ...bucket, cells, onExpiry, state: 'open', amount, covered: amount };
+    const hold: Hold = { id, ...times, ...none, ...bucket, cells, onExpiry, state: 'open', amount, covered: amount };
     this.holds.push(hold);
     this.#met.push({ at: this.now, amount, hold });
     return true;
