@@ -118,13 +118,12 @@ describe('policies', () => {
     expect(await metric('quota_dry_refusals_total')).toBe(before + 2);
   });
 
-  it('hold from the next call on where the owner sets them, and within a second on other instances', async () => {
+  it('hold from the next call on where the owner sets them, and soon on other instances', async () => {
     const projectId = newProject();
     const far = other.get(QuotaService);
     await quotas.consume(projectId, 'pages', 6);
     await far.consume(projectId, 'pages', 1);
     await far.consumeRate(projectId, 'search', 2);
-    const start = performance.now();
     await quotas.put(projectId, 'pages', { limits: { day: 7 } });
     await quotas.putRate(projectId, 'search', { limit: 3, window_seconds: 7200 });
     await expect(quotas.consume(projectId, 'pages', 1)).rejects.toMatchObject({ code: 'quota_exceeded' });
@@ -140,7 +139,6 @@ describe('policies', () => {
     expect((await far.get(projectId, 'pages')).windows[0]).toMatchObject({ limit: 7 });
     // What the others let pass in their last second lies below the former limit.
     expect((await quotas.get(projectId, 'pages')).windows[0]!.used).toBeLessThanOrEqual(10);
-    expect(start).toBeGreaterThan(0);
   });
 
   it('that have refused refuse from memory, until they can pass, or are raised here', async () => {

@@ -30,11 +30,12 @@ local function save_bucket(key, used, limit, window, now, expires, floors)
   end
 end
 
--- Ms until `amount` fits, 0 when it does: 0 always fits, and what is more than the limit never does, which is said as a day.
+-- Ms until `amount` fits, rounded up but for what doubles add; 0 when it does: 0 always fits, and what is more than the limit
+-- never does, which is said as a day.
 local function bucket_retry(used, limit, window, amount)
   if amount == 0 or amount <= limit - used then return 0 end
   if amount > limit then return 86400000 end
-  return math.floor((used + amount - limit) * window * 1000 / limit) + 1
+  return math.max(1, math.ceil((used + amount - limit) * window * 1000 / limit - 1e-6))
 end
 
 -- Appends limit, window in s, remaining, ms until full, ms until what was refused fits.
