@@ -84,6 +84,8 @@ describe('policies', () => {
     const users = (await app.keysOf(projectId)).filter((key) => key.includes(':user:'));
     expect(users).toHaveLength(2);
     expect(users).toContain(app.keys.key(projectId, 'ratelimit', 'mine', String(DAY), 'user', 'ann'));
+    // A user of that name in another project is another one.
+    expect((await quotas.chargeRate(newProject(), 'mine', 2, { user: 'ann' })).allowed).toBe(true);
     for (let i = 0; i < 6; i += 1) expect(await passes()).toBe(true);
     expect(await passes('ben')).toBe(false);
     // By HTTP the user is the caller, unless the body names one.

@@ -88,6 +88,11 @@ describe('quotas', () => {
         ]),
       ),
     ).toEqual({ code: 'quota_exceeded', rule: 'pages.month' });
+    const twice = { action: 'search', cost: 2 };
+    expect(await refused(quotas.consumeAll(projectId, [twice, twice]))).toEqual({
+      code: 'rate_limited',
+      rule: 'search',
+    });
     expect(await refused(quotas.consumeAll(projectId, [items[0]!, { resource: 'unknown', amount: 1 }]))).toMatchObject({
       code: 'not_found',
     });

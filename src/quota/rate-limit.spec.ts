@@ -6,6 +6,7 @@ import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import { isAppError } from '../common/app-error.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
+import { RouteAudit } from '../project-context/route-audit.js';
 import { Public, Requires } from '../project-context/project.decorators.js';
 import { QuotaService } from './quota.service.js';
 import { RateLimit, RateLimitExempt } from './rate-limit.decorators.js';
@@ -243,6 +244,36 @@ describe('rate limits', () => {
     await app.anonymous.get('/probe').expect(200);
     // Another project has its own.
     await (await app.caller('owner')).get('/probe/plain').expect(200);
+  });
+
+  it('stand before all routes of the API, but streams and what gives work or money back', async () => {
+    const owner = await app.caller('owner');
+    await owner.put('/rate-limits/api').send({ limit: 1, window_seconds: 36_000 }).expect(200);
+    await owner.get('/probe/plain').expect(429);
+    const free: string[] = [];
+    const routes = app.get(RouteAudit).routes();
+    for (const { method, path } of routes.filter((route) => !route.public)) {
+      const route = `${method} ${path.replace(/^.*:project_id\/?/, '')}`;
+      if (route === 'GET progress' || route.includes('probe')) continue;
+      const url = `/${path}`.replace(':project_id', owner.projectId).replace(/:\w+/g, 'a');
+      const { status } = await app.anonymous[method.toLowerCase() as 'get'](url).set(
+        'Authorization',
+        `Bearer ${owner.token}`,
+      );
+      if (status !== 429) free.push(route);
+    }
+    expect(free.sort()).toEqual([
+      'DELETE locks/:name',
+      'DELETE quotas/:resource/reservations/:id',
+      'DELETE sessions/current',
+      'PATCH locks/:name',
+      'PATCH quotas/:resource/reservations/:id',
+      'POST queues/:queue/acks',
+      'POST queues/:queue/jobs/:job_id/ack',
+      'POST queues/:queue/jobs/:job_id/extend',
+      'POST queues/:queue/jobs/:job_id/nack',
+      'POST quotas/:resource/reservations/:id/commit',
+    ]);
   });
 
   it('are put on a route by its decorator, and then decided together with api: both or none', async () => {

@@ -1,6 +1,5 @@
-import { parseList } from 'structured-headers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newProject, tokenFor } from '../support/projects.js';
+import { newProject } from '../support/projects.js';
 import { Caller, CallError, inBatches, verdict } from './caller.js';
 import { Clock } from '../support/clock.js';
 import { TIMEOUT_MS } from './scale.js';
@@ -16,7 +15,6 @@ describe('time', { timeout: TIMEOUT_MS }, () => {
     world = await World.start({
       env: {
         RATE_LIMITS: JSON.stringify({
-          api: { limit: 1_000_000, window_seconds: 60 },
           two: { limit: 2, window_seconds: 2 },
           four: { limit: 4, window_seconds: 4 },
           odd: { limit: 7, window_seconds: 13 },
@@ -206,55 +204,4 @@ describe('time', { timeout: TIMEOUT_MS }, () => {
     const series = await early.quotas.usage(projectId, 'tokens', { granularity: 'minute' });
     expect(series.at(-1)).toEqual({ start: NOON, used: 100 });
   });
-
-  it('is told by headers that are true: who waits Retry-After passes, and neither a second earlier nor is told to wait one longer', async () => {
-    const url = await world.caller.work.listen();
-    for (const [action, limit, window] of [
-      ['two', 2, 2],
-      ['odd', 7, 13],
-      ['slow', 10, 600],
-    ] as const) {
-      for (const [cost, pause] of [1, 2].flatMap((each) => [0, 3].map((ms) => [each, ms] as const))) {
-        const projectId = newProject();
-        const token = await tokenFor(projectId);
-        const consume = async () => {
-          const response = await fetch(`${url}/v1/projects/${projectId}/rate-limits/${action}/consume`, {
-            method: 'POST',
-            headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-            body: JSON.stringify({ cost }),
-          });
-          const { remaining } = (await response.json()) as { remaining: number };
-          const policy = item(response.headers.get('RateLimit-Policy'), action);
-          const state = item(response.headers.get('RateLimit'), action);
-          const retryAfter = response.headers.get('Retry-After');
-          expect(policy).toEqual({ q: limit, w: window });
-          expect(state['r']).toBe(remaining);
-          return { status: response.status, t: Number(state['t']), remaining, retryAfter };
-        };
-        let left = limit;
-        while (left >= cost) {
-          const { status, t, remaining, retryAfter } = await consume();
-          left -= cost;
-          expect({ status, remaining, retryAfter }).toEqual({ status: 200, remaining: left, retryAfter: null });
-          expect(t).toBe(Math.ceil(((limit - left) * window) / limit));
-        }
-        await world.advance(pause);
-        const refused = await consume();
-        expect(refused.status).toBe(429);
-        const seconds = Number(refused.retryAfter);
-        expect(seconds).toBe(Math.ceil(((cost - left) * window) / limit - pause / SECOND));
-        expect(refused.t).toBe(seconds);
-        await world.advance((seconds - 1) * SECOND);
-        expect((await consume()).status, `${action} ${cost} a second early`).toBe(429);
-        await world.advance(SECOND);
-        expect((await consume()).status, `${action} ${cost}`).toBe(200);
-      }
-    }
-  });
 });
-
-/** The parameters of an item in a list of RFC 9651, as a library reads it. */
-function item(header: string | null, name: string): Record<string, unknown> {
-  const [, parameters] = parseList(header!).find(([value]) => value === name)!;
-  return Object.fromEntries(parameters as Map<string, unknown>);
-}
