@@ -5,6 +5,7 @@ import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import { MetricsRegistry } from '../common/metrics-registry.js';
 import { QuotaService } from './quota.service.js';
+import { ReservationService } from './reservation.service.js';
 
 type Project = ReturnType<typeof newProject>;
 
@@ -25,6 +26,7 @@ describe('policies', () => {
       QUOTAS: JSON.stringify({
         pages: { limits: { day: 10 } },
         counted: { limits: { day: 5 }, dry_run: true },
+        paced: { limits: {}, bucket: { limit: 10, window_seconds: DAY }, dry_run: true },
       }),
     };
     [app, other] = await Promise.all([TestApp.start({ env }), TestApp.start({ env })]);
@@ -118,6 +120,29 @@ describe('policies', () => {
     const over = await caller.post('/quotas/counted/consume').send({ amount: 2 }).expect(200);
     expect(over.body).toMatchObject({ dry_run: true, would_refuse: true, windows: { day: { used: 7 } } });
     expect(await metric('quota_dry_refusals_total')).toBe(before + 2);
+  });
+
+  it('that are dry take nothing from a bucket where they would have refused: it is not overdrawn when they are dry no more', async () => {
+    const projectId = newProject();
+    const reservations = app.get(ReservationService);
+    await quotas.consume(projectId, 'paced', 7);
+    expect((await quotas.consume(projectId, 'paced', 4)).bucket).toMatchObject({ remaining: 3 });
+    const hold = await reservations.reserve(projectId, 'paced', 4);
+    expect((await quotas.get(projectId, 'paced')).bucket).toMatchObject({ remaining: 3 });
+    await reservations.commit(projectId, 'paced', hold.id, 2);
+    expect((await quotas.get(projectId, 'paced')).bucket).toMatchObject({ remaining: 3 });
+    await quotas.put(projectId, 'paced', { limits: {}, bucket: { limit: 10, window_seconds: DAY } });
+    await quotas.consume(projectId, 'paced', 3);
+    const usage = await quotas.usage(projectId, 'paced', { granularity: 'day' });
+    expect(usage.at(-1)!.used).toBe(7 + 4 + 2 + 3);
+  });
+
+  it('per user charge a repeated key once, and refuse it for another user', async () => {
+    const projectId = newProject();
+    const once = (user: string) => quotas.consumeRate(projectId, 'mine', 1, { user, idempotencyKey: 'once' });
+    const first = await once('ann');
+    expect(await once('ann')).toEqual(first);
+    await expect(once('ben')).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('hold from the next call on where the owner sets them, and soon on other instances', async () => {

@@ -39,14 +39,16 @@ local base, id, amount, rules = KEYS[3], ARGV[3], tonumber(ARGV[4]), read_rules(
 if not is_type(KEYS[4], 'hash') then return WRONGTYPE end
 if settle_due(base, rules, now) then return { 2 } end
 local ledger = open_ledger(base, rules, math.floor(now / 1000000), now)
-if not ledger_fits(ledger, amount) then
+local left = headroom(ledger)
+local refused = left and amount > left
+if refused and not rules.dry then
   mend_bucket(ledger, now)
   return { 0, report_ledger(ledger, amount, now) }
 end
 
-local mark = ''
-if rules.limit then ledger.floors, mark = add_floor(ledger.floors, ledger.level + amount, id) end
-post(ledger, 0, amount, amount, now, true)
+local mark, level = '', refused and 0 or amount
+if rules.limit and not refused then ledger.floors, mark = add_floor(ledger.floors, ledger.level + amount, id) end
+post(ledger, 0, amount, level, now, true)
 local at = math.floor(now / 1000)
 local expires = at + tonumber(ARGV[5])
 -- Nobody may ask for longer than the hold lives: its record stays as long as the cells in which it is to be settled.
