@@ -153,7 +153,26 @@ describe('reservations', { timeout: TIMEOUT_MS }, () => {
     }
   });
 
-  it('settles holds whose records were written before buckets had floors, and gives back at most what has not flowed in', async () => {
+  it('gives back nothing that was refilled when Redis’s clock has gone forward and back again, and all where it only went back', async () => {
+    const { quotas, reservations } = world.caller;
+    const projectId = newProject();
+    const early = await reservations.reserve(projectId, 'paced', 100, { ttlSeconds: 86_400 });
+    await world.stepRedis(3600 * SECOND);
+    expect(await remaining(projectId)).toBe(100);
+    await world.stepRedis(-3600 * SECOND);
+    await reservations.reserve(projectId, 'paced', 100);
+    await reservations.release(projectId, 'paced', early.id);
+    await world.advance(SECOND);
+    expect(await verdict(quotas.consume(projectId, 'paced', 5))).toBe('quota_exceeded');
+
+    const other = newProject();
+    const hold = await reservations.reserve(other, 'paced', 100, { ttlSeconds: 86_400 });
+    await world.stepRedis(-3600 * SECOND);
+    await reservations.release(other, 'paced', hold.id);
+    expect(await remaining(other)).toBe(100);
+  });
+
+  it('settles holds whose records are of the form before buckets knew them, and gives back at most what has not flowed in', async () => {
     const { quotas, reservations } = world.caller;
     for (const [seconds, left] of [
       [0, 100],
@@ -162,7 +181,7 @@ describe('reservations', { timeout: TIMEOUT_MS }, () => {
     ] as const) {
       const projectId = newProject();
       const { id } = await reservations.reserve(projectId, 'paced', 100);
-      await world.admin.hdel(`proj:${projectId}:quota:paced:hold:${id}`, 'taken', 'mark');
+      await world.admin.hdel(`proj:${projectId}:quota:paced:hold:${id}`, 'mark');
       const bucket = (await world.admin.getBuffer(`proj:${projectId}:quota:paced`))!;
       await world.admin.set(`proj:${projectId}:quota:paced`, bucket.subarray(0, 24), 'KEEPTTL');
       await world.advance(seconds * SECOND);

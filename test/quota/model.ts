@@ -13,6 +13,13 @@ interface Cell {
   held: number;
 }
 
+/** Holds that are open together in a bucket that has not been full meanwhile. */
+interface Together {
+  /** Where the bucket would stand without them. */
+  without: number;
+  sum: number;
+}
+
 interface Hold {
   readonly id: string;
   readonly cells: Record<WindowKind, Cell>;
@@ -27,10 +34,8 @@ interface Hold {
   reported: number;
   charged: number;
   overrun: number;
-  /** What the bucket was charged for it, less what it got back. */
-  taken: number;
-  /** The lowest that the bucket has stood since it was made. */
-  lowest: number;
+  /** Those with whom it weighs in the bucket, until that is full or the hold ends. */
+  among: Together | undefined;
 }
 
 /** What the bucket has met: another policy, or an amount; of a hold, what it was to take. */
@@ -46,6 +51,7 @@ export class QuotaModel {
   readonly #replays = new Map<string, { body: string; until: number; value: unknown }>();
   readonly #met: Met[] = [];
   #level = 0;
+  #together: Together | undefined;
 
   constructor(
     public now: number,
@@ -115,11 +121,15 @@ export class QuotaModel {
   reserve(id: string, amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
     if (!this.#fits(amount)) return false;
     const [cells, ttlMs] = [this.#cellsAt(this.now), ttlSeconds * 1000];
-    this.#post(cells, 0, amount, amount);
+    if (this.policy.bucket) {
+      this.#together ??= { without: this.#level, sum: 0 };
+      this.#together.sum += amount;
+    }
+    this.#post(cells, 0, amount, amount, 0);
     const times = { madeAt: this.now, ttlMs, expiresAt: this.now + ttlMs };
     const none = { reported: 0, charged: 0, overrun: 0 };
-    const bucket = { taken: amount, lowest: this.#level };
-    const hold: Hold = { id, ...times, ...none, ...bucket, cells, onExpiry, state: 'open', amount, covered: amount };
+    const among = this.#together;
+    const hold: Hold = { id, ...times, ...none, among, cells, onExpiry, state: 'open', amount, covered: amount };
     this.holds.push(hold);
     this.#met.push({ at: this.now, amount, hold });
     return true;
@@ -130,10 +140,11 @@ export class QuotaModel {
     hold.reported = Math.max(hold.reported, used);
     const grown = Math.max(0, hold.reported - hold.amount);
     const room = this.#room(hold.cells);
-    this.#post(hold.cells, 0, grown, grown);
+    const known = this.#knows(hold);
+    if (known) known.sum += grown;
+    this.#post(hold.cells, 0, grown, grown, known ? 0 : grown);
     this.#met.push({ at: this.now, amount: grown, hold });
     hold.amount += grown;
-    hold.taken += grown;
     hold.covered += Math.min(grown, room ?? grown);
     hold.expiresAt = Math.min(this.now + hold.ttlMs, hold.madeAt + LONGEST_HOLD_MS);
     if (room === undefined) return { goOn: true, remaining: undefined };
@@ -187,10 +198,17 @@ export class QuotaModel {
 
   #close(hold: Hold, state: Hold['state'], charge: number): void {
     const before = hold.state === 'open' ? { held: hold.amount, charged: 0 } : { held: 0, charged: hold.charged };
-    const level = Math.max(charge - hold.taken, -hold.lowest);
-    if (level < 0) this.#takeBack(hold, -level);
-    this.#post(hold.cells, charge - before.charged, -before.held, level);
-    hold.taken += level;
+    const more = charge - before.held - before.charged;
+    let level = Math.max(0, more);
+    const known = this.#knows(hold);
+    if (known) {
+      // What flowed in is lost to a bucket that would be full without them: so much of all that they took is no more to give back.
+      const lost = Math.max(0, known.sum - (this.#level - known.without));
+      level = Math.max(more, Math.min(level, more + lost));
+      known.sum -= hold.amount;
+      if (known.sum === 0) this.#together = undefined;
+    }
+    this.#post(hold.cells, charge - before.charged, -before.held, level, known ? charge : level);
     if (charge > hold.amount) this.#met.push({ at: this.now, amount: charge - hold.amount });
     hold.state = state;
     hold.charged = charge;
@@ -213,23 +231,23 @@ export class QuotaModel {
     return rooms.length === 0 ? undefined : Math.max(0, Math.min(...rooms));
   }
 
-  #post(cells: Record<WindowKind, Cell>, used: number, held: number, level: number): void {
+  #knows({ state, among }: Hold): Together | undefined {
+    return state === 'open' && among === this.#together ? among : undefined;
+  }
+
+  #post(cells: Record<WindowKind, Cell>, used: number, held: number, level: number, without = level): void {
     for (const kind of WINDOW_KINDS) {
       cells[kind].used += used;
       cells[kind].held += held;
     }
-    if (this.policy.bucket) this.#pour(level);
+    if (this.policy.bucket) this.#pour(level, without);
   }
 
-  #pour(level: number): void {
+  #pour(level: number, without = level): void {
     this.#level = Math.max(0, this.#level + level);
-    for (const hold of this.holds) hold.lowest = Math.min(hold.lowest, this.#level);
-  }
-
-  /** The past as it would be had the hold taken so much less: who was made after it, or before a lower moment, saw it so. */
-  #takeBack({ lowest }: Hold, less: number): void {
-    for (const hold of this.holds)
-      hold.lowest = hold.lowest < lowest ? Math.min(hold.lowest, lowest - less) : hold.lowest - less;
+    if (!this.#together) return;
+    this.#together.without = Math.min(this.#level, Math.max(0, this.#together.without + without));
+    if (this.#level === 0) this.#together = undefined;
   }
 
   #cellsAt(at: number): Record<WindowKind, Cell> {

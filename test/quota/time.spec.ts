@@ -165,6 +165,29 @@ describe('time', { timeout: TIMEOUT_MS }, () => {
     expect(await drain(projectId, 'slow')).toBe(10);
   });
 
+  it('is ten minutes for an answer to be given again, and then the key is a new one', async () => {
+    const projectId = newProject();
+    const consume = () =>
+      world.caller.quotas.consumeAll(
+        projectId,
+        [
+          { action: 'slow', cost: 1 },
+          { resource: 'tokens', amount: 1 },
+        ],
+        {
+          idempotencyKey: 'once',
+        },
+      );
+    const used = async () => (await world.caller.quotas.get(projectId, 'tokens')).windows.at(-1)!.used;
+    const first = await consume();
+    await world.advance(10 * MINUTE - SECOND);
+    expect(await consume()).toEqual(first);
+    expect(await used()).toBe(1);
+    await world.advance(2 * SECOND);
+    await consume();
+    expect(await used()).toBe(2);
+  });
+
   it('is Redis time: application clocks ten minutes off change nothing', async () => {
     const projectId = newProject();
     await world.stepRedis(NOON - world.now);

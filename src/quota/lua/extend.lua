@@ -21,7 +21,6 @@
 -- @include "./bucket"
 -- @include "./windows"
 -- @include "./cells"
--- @include "./floors"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()
@@ -42,8 +41,9 @@ local reported = math.max(hold.reported, tonumber(ARGV[3]))
 local grown = math.max(0, reported - hold.amount)
 local left = headroom(ledger)
 if grown > 0 then
-  post(ledger, 0, grown, grown, now, true)
-  redis.call('HSET', KEYS[3], 'taken', hold.taken + grown)
+  local known = weighs(ledger, hold)
+  if known then ledger.open.sum = ledger.open.sum + grown end
+  post(ledger, 0, grown, grown, now, true, nil, known and 0 or grown)
 end
 redis.call('HSET', KEYS[3], 'reported', reported, 'amount', hold.amount + grown,
   'covered', hold.covered + math.min(grown, left or grown))

@@ -14,7 +14,6 @@
 -- @include "./bucket"
 -- @include "./windows"
 -- @include "./cells"
--- @include "./floors"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()

@@ -25,7 +25,6 @@
 -- @include "./bucket"
 -- @include "./windows"
 -- @include "./cells"
--- @include "./floors"
 -- @include "./ledger"
 -- @include "./holds"
 local now = redis_us()
@@ -46,16 +45,18 @@ if refused and not rules.dry then
   return { 0, report_ledger(ledger, amount, now) }
 end
 
-local mark, level = '', refused and 0 or amount
-if rules.limit and not refused then ledger.floors, mark = add_floor(ledger.floors, ledger.level + amount, id) end
-post(ledger, 0, amount, level, now, true)
+local mark, taken = '', refused and 0 or amount
+if rules.limit and not refused then
+  ledger.open = ledger.open or { name = string.format('%-8.8s', id), without = ledger.level, sum = 0 }
+  ledger.open.sum, mark = ledger.open.sum + amount, ledger.open.name
+end
+post(ledger, 0, amount, taken, now, true, nil, 0)
 local at = math.floor(now / 1000)
 local expires = at + tonumber(ARGV[5])
 -- Nobody may ask for longer than the hold lives: its record stays as long as the cells in which it is to be settled.
 local keep = window_end(4, ledger.starts[4]) + PINNED_SECONDS
 redis.call('HSET', KEYS[4], 'state', 'open', 'amount', amount, 'covered', amount, 'reported', 0, 'charged', 0, 'overrun', 0,
-  'on_expiry', ARGV[6], 'at', at, 'ttl_ms', ARGV[5],
-  'taken', amount, 'mark', mark)
+  'on_expiry', ARGV[6], 'at', at, 'ttl_ms', ARGV[5], 'mark', mark)
 redis.call('EXPIREAT', KEYS[4], keep)
 redis.call('ZADD', KEYS[5], expires, id)
 redis.call('EXPIREAT', KEYS[5], keep)

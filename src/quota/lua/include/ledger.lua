@@ -26,8 +26,7 @@ local function open_ledger(base, rules, seconds, now)
   end
   local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = kept }
   if rules.limit then
-    ledger.level, ledger.expires, ledger.stepped, ledger.floors = drain(values[5], rules.limit, rules.window, now)
-    if ledger.floors then ledger.floors = lower_floors(ledger.floors, ledger.level) end
+    ledger.level, ledger.expires, ledger.stepped, ledger.open = drain(values[5], rules.limit, rules.window, now)
   end
   return ledger
 end
@@ -52,8 +51,9 @@ local function ledger_fits(ledger, amount)
   return ledger.rules.dry or not left or amount <= left
 end
 
--- Adds to what is used and held in every window, and `level` to the bucket. `pin`: a hold needs the cells for longer.
-local function post(ledger, used, held, level, now, pin, kinds)
+-- Adds to what is used and held in every window, and `level` to the bucket; to what it would be without open holds `without`,
+-- where that is another amount. `pin`: a hold needs the cells for longer.
+local function post(ledger, used, held, level, now, pin, kinds, without)
   local plain = used > 0 and held == 0 and not pin and (not kinds or kinds == '')
   for i = 1, 4 do
     local key, kept = ledger.keys[i], ledger.kept[i]
@@ -76,8 +76,10 @@ local function post(ledger, used, held, level, now, pin, kinds)
   end
   local rules = ledger.rules
   if rules.limit then
+    local open = ledger.open
     ledger.level = math.max(0, ledger.level + level)
-    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.floors)
+    if open then open.without = math.max(0, math.min(ledger.level, open.without + (without or level))) end
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, open)
   end
 end
 
@@ -85,7 +87,7 @@ end
 local function mend_bucket(ledger, now)
   local rules = ledger.rules
   if ledger.stepped then
-    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.floors)
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.open)
   end
 end
 
