@@ -153,6 +153,22 @@ describe('reservations', { timeout: TIMEOUT_MS }, () => {
     }
   });
 
+  it('gives back all of many holds, in whatever order they end', async () => {
+    const { reservations } = world.caller;
+    const projectId = newProject();
+    const holds = await inBatches(Array.from({ length: 100 }, () => () => reservations.reserve(projectId, 'paced', 1)));
+    expect(await remaining(projectId)).toBe(0);
+    const mixed = holds.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    await inBatches(
+      mixed.map(
+        ({ id }) =>
+          () =>
+            reservations.release(projectId, 'paced', id),
+      ),
+    );
+    expect(await remaining(projectId)).toBe(100);
+  });
+
   it('gives back nothing that was refilled when Redis’s clock has gone forward and back again, and all where it only went back', async () => {
     const { quotas, reservations } = world.caller;
     const projectId = newProject();
