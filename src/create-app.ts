@@ -2,7 +2,8 @@ import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
-import { brokenJson, jsonOnly, jsonShape } from './common/http/json-body.js';
+import { chain } from './common/http/chain.js';
+import { jsonBody } from './common/http/json-body.js';
 import { refuseWhileStopping } from './common/http/refuse-while-stopping.js';
 import { requestId } from './common/http/request-id.js';
 import { requestLog } from './common/http/request-log.js';
@@ -27,7 +28,6 @@ export async function createApp(
     bufferLogs: true,
     autoFlushLogs: false,
     routeConflictPolicy: { duplicate: 'error', shadow: 'off' },
-    routeResolutionStrategy: 'specificity',
   });
   // Longer than a proxy keeps an idle connection (nginx: 60 s), or its next request meets one that is just being closed: 502.
   Object.assign(app.getHttpServer(), { keepAliveTimeout: 65_000, headersTimeout: 66_000 });
@@ -41,9 +41,14 @@ export async function createApp(
   app.set('trust proxy', trustProxy(config.TRUST_PROXY));
   app.set('etag', false);
   app.disable('x-powered-by');
-  app.use(requestId, httpMetrics(app.get(MetricsRegistry)));
-  if (['info', 'debug'].includes(config.LOG_LEVEL)) app.use(requestLog);
-  app.use(securityHeaders());
+  app.use(
+    chain(
+      requestId,
+      httpMetrics(app.get(MetricsRegistry)),
+      ...(['info', 'debug'].includes(config.LOG_LEVEL) ? [requestLog] : []),
+      securityHeaders(),
+    ),
+  );
   if (config.CORS_ORIGINS.length > 0) {
     app.enableCors({
       origin: config.CORS_ORIGINS,
@@ -52,13 +57,7 @@ export async function createApp(
       maxAge: 600,
     });
   }
-  app.use(refuseWhileStopping(stopping), jsonOnly);
-  app.useBodyParser('json', {
-    limit: config.BODY_LIMIT_BYTES,
-    type: ['application/json', 'application/*+json'],
-    strict: true,
-  });
-  app.use(brokenJson, jsonShape);
+  app.use(chain(refuseWhileStopping(stopping), jsonBody(config.BODY_LIMIT_BYTES)));
   if (config.docs) serveDocs(app);
   app.flushLogs();
   return app;

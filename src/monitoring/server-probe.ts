@@ -34,10 +34,10 @@ export class ServerProbe {
   async facts(): Promise<ServerFacts | undefined> {
     if (this.#last && monotonicMs() - this.#last.at < FRESH_MS) return this.#last.facts;
     // All probes of a hanging server wait for one and the same question.
-    this.#asking ??= this.#ask().finally(() => {
+    const asking = (this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined;
-    });
-    return withDeadline(this.#asking, DEADLINE_MS).catch(() => undefined);
+    }));
+    return withDeadline(() => asking, DEADLINE_MS).catch(() => undefined);
   }
 
   async #ask(): Promise<ServerFacts> {

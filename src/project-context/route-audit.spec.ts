@@ -37,6 +37,16 @@ class OpenController {
 }
 
 @ProjectController('things')
+@Requires('read')
+class HidingController {
+  @Get(':id')
+  one(): void {}
+
+  @Get('latest')
+  latest(): void {}
+}
+
+@ProjectController('things')
 @Requires('own')
 class GoodController {
   @Get(['a', 'b'])
@@ -55,6 +65,7 @@ describe('the audit of routes', () => {
     ['names the project otherwise', MisnamedController, 'MisnamedController.read'],
     ['does not say who may use it', UndeclaredController, 'UndeclaredController.forgotten'],
     ['is public within a project', OpenController, 'OpenController.read'],
+    ['is never reached', HidingController, 'HidingController.latest'],
   ])('refuses to start with a route that %s', async (_what, controller, name) => {
     await expect(withController(controller)).rejects.toThrow(name);
   });

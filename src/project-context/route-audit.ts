@@ -19,7 +19,8 @@ export interface DeclaredRoute {
 
 /**
  * Stops the application at start when a route is neither under `projects/:project_id` with a declared access, nor marked
- * `@Public()`, or is both. A module that somebody adds cannot open a hole by forgetting a decorator.
+ * `@Public()`, or is both, or is never reached because one that stands before it takes all its requests. A module that
+ * somebody adds cannot open a hole by forgetting a decorator.
  */
 @Injectable()
 export class RouteAudit implements OnApplicationBootstrap {
@@ -29,11 +30,15 @@ export class RouteAudit implements OnApplicationBootstrap {
   ) {}
 
   onApplicationBootstrap(): void {
-    for (const route of this.routes()) {
-      const name = `${route.controller}.${route.handler}`;
+    const routes = this.routes();
+    for (const [i, route] of routes.entries()) {
+      const name = nameOf(route);
       const inProject = `${route.path}/`.startsWith(`${PROJECT_BASE}/`);
       if (route.public === inProject)
         throw new Error(`${name}: a route must either stand under ${PROJECT_BASE} or be @Public().`);
+      const before = routes.slice(0, i).find((earlier) => hides(earlier, route));
+      if (before)
+        throw new Error(`${name}: never reached, ${nameOf(before)} takes its requests; declare it before that.`);
       if (route.public) continue;
       if (route.access === undefined)
         throw new Error(`${name}: a route must say who may use it: @Requires('read' | 'write' | …).`);
@@ -65,4 +70,18 @@ export class RouteAudit implements OnApplicationBootstrap {
       });
     });
   }
+}
+
+function nameOf({ controller, handler }: DeclaredRoute): string {
+  return `${controller}.${handler}`;
+}
+
+// Routes stand in the order of their declaration: the hot ones of the first modules are then found first.
+function hides(earlier: DeclaredRoute, later: DeclaredRoute): boolean {
+  const [own, other] = [earlier.path.split('/'), later.path.split('/')];
+  return (
+    earlier.method === later.method &&
+    own.length === other.length &&
+    own.every((segment, i) => segment.startsWith(':') || segment === other[i])
+  );
 }

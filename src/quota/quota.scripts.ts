@@ -10,15 +10,7 @@ import { PolicyMemory } from './policy.memory.js';
 import { PolicyRunner } from './policy.runner.js';
 import { type RateBucket, weighed } from './policy.js';
 import { QuotaKeys } from './quota.keys.js';
-import {
-  BUCKET_LENGTH,
-  type QuotaItem,
-  type RateItem,
-  rateState,
-  readBucket,
-  readRules,
-  type RulesState,
-} from './quota.state.js';
+import { bucketState, type QuotaItem, type RateItem, rateState, readRules, type RulesState } from './quota.state.js';
 
 const lua = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
 
@@ -27,7 +19,7 @@ export const hitRates = defineScript({
   file: lua('hit'),
   role: 'state',
   keys: ['settings', 'buckets...'],
-  args: ['peek', 'checks', 'rules...'],
+  args: ['peek', 'checks', 'dry', 'rules...'],
 });
 export const chargeItems = defineScript({
   op: 'quota.charge',
@@ -105,33 +97,39 @@ export class QuotaScripts {
     rules: readonly RateItem[],
     { user, peek = false, strict = false }: Asking & { strict?: boolean } = {},
   ): Promise<Charged<RulesState | undefined> | Unknown> {
-    const settings = this.keys.settings(projectId);
     const { known, reply } = await this.policies.run<[number, ...number[]]>(
       projectId,
       rules.map(fieldOf),
       (policies, { checks, policies: args }) => {
         const buckets: string[] = [];
         const figures: (string | number)[] = [...args];
+        let dry = '';
+        // Where a policy is missing, the script only compares.
         const asked = strict && policies.some((policy) => !policy.rules) ? [] : rules;
         asked.forEach(({ action, cost }, i) => {
           for (const bucket of applying(policies[i]!, user)) {
+            if (bucket.dry) dry = `${dry.padEnd(buckets.length, '0')}1`;
             buckets.push(this.#bucketKey(projectId, action, bucket, user));
-            figures.push(bucket.limit, bucket.windowSeconds, cost, bucket.dry ? 1 : 0);
+            figures.push(bucket.limit, bucket.windowSeconds, cost);
           }
         });
         return this.runner.run(hitRates, {
-          keys: { settings, buckets },
-          args: { peek: peek ? 1 : 0, checks, rules: figures },
+          keys: { settings: this.keys.settings(projectId), buckets },
+          args: { peek: peek ? 1 : 0, checks, dry, rules: figures },
         });
       },
     );
     if (strict && known.some((policy) => !policy.rules)) return { unknown: 'policy' };
-    let at = 1 - BUCKET_LENGTH;
-    const states = known.map((policy) =>
-      policy.rules
-        ? rateState(applying(policy, user).map((rule) => readBucket(reply, (at += BUCKET_LENGTH), rule)))
-        : undefined,
-    );
+    let at = 1;
+    const states = known.map((policy) => {
+      if (!policy.rules) return undefined;
+      const buckets = applying(policy, user).map((rule) => {
+        const state = bucketState(rule, reply[at]!, reply[at + 1]!, reply[at + 2]!);
+        at += 3;
+        return state;
+      });
+      return rateState(buckets);
+    });
     return { allowed: reply[0] === 1, states };
   }
 
@@ -182,7 +180,17 @@ export class QuotaScripts {
     let at = 0;
     const states = items.map((item, i) => {
       if (!('action' in item)) return readRules(reply[(at += 1)] as number[], known[i]!.rules!.dry);
-      const buckets = applying(known[i]!, user).map((rule) => readBucket(reply[(at += 1)] as number[], 1, rule));
+      const buckets = applying(known[i]!, user).map((rule) => {
+        const [, , , remaining, resetMs, retryMs] = reply[(at += 1)] as [
+          number,
+          number,
+          number,
+          number,
+          number,
+          number,
+        ];
+        return bucketState(rule, remaining, resetMs, retryMs);
+      });
       return rateState(buckets);
     });
     return { allowed: reply[0] === 1, states };

@@ -79,9 +79,10 @@ export class QuotaService implements OnModuleInit {
     rules: readonly RateItem[],
     { user }: Pick<ChargeOptions, 'user'> = {},
   ): Promise<Verdict | undefined> {
-    const refused = rules
-      .flatMap((item) => this.refusals.find(projectId, item, user) ?? [])
-      .filter(({ refuses }) => refuses);
+    const refused = rules.flatMap((item) => {
+      const known = this.refusals.find(projectId, item, user);
+      return known?.refuses ? [known] : [];
+    });
     if (refused.length > 0) return this.#verdict(projectId, { allowed: false, items: refused });
     const sent = monotonicMs();
     try {
@@ -255,8 +256,8 @@ export class QuotaService implements OnModuleInit {
     op: string,
     peek: boolean,
   ): Promise<Verdict> {
-    const summed = sum(items);
-    const asked = [...summed.values()];
+    const summed = items.length === 1 ? undefined : sum(items);
+    const asked = summed ? [...summed.values()] : items;
     // Rate limits alone need the smaller script.
     const answer =
       asked.every((item) => 'action' in item) && idempotencyKey === undefined
@@ -270,7 +271,8 @@ export class QuotaService implements OnModuleInit {
       throw invalid(op, [{ field: 'kinds', message: 'must be kinds that the policy of the resource names' }]);
     }
     const { allowed, states } = answer;
-    if (asked.length === items.length) return { allowed, items: items.map((item, i) => ({ item, state: states[i]! })) };
+    if (!summed || summed.size === items.length)
+      return { allowed, items: items.map((item, i) => ({ item, state: states[i]! })) };
     const byField = new Map([...summed.keys()].map((field, i) => [field, states[i]!]));
     return { allowed, items: items.map((item) => ({ item, state: byField.get(fieldOf(item))! })) };
   }

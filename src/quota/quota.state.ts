@@ -64,8 +64,6 @@ export interface ItemState {
 }
 
 const WINDOW_LENGTH = 6;
-/** Figures that `report_bucket` of the scripts writes. */
-export const BUCKET_LENGTH = 5;
 
 /** Reads what `report_ledger` of the scripts wrote: numbered windows, then after a 0 the bucket. */
 export function readRules(report: readonly number[], dry = false): RulesState {
@@ -90,15 +88,21 @@ export function readRules(report: readonly number[], dry = false): RulesState {
 }
 
 /** Reads what `report_bucket` of the scripts wrote, from position `at` on. */
-export function readBucket(report: readonly number[], at: number, rule?: RateBucket): BucketState {
-  const state: BucketState = {
+export function readBucket(report: readonly number[], at: number): BucketState {
+  return {
     limit: report[at]!,
     windowSeconds: report[at + 1]!,
     remaining: report[at + 2]!,
     resetMs: report[at + 3]!,
     retryMs: report[at + 4]!,
   };
-  if (!rule?.perUser && !rule?.dry) return state;
+}
+
+/** The state of a rate limit's bucket. */
+export function bucketState(rule: RateBucket, remaining: number, resetMs: number, retryMs: number): BucketState {
+  const { limit, windowSeconds } = rule;
+  const state: BucketState = { limit, windowSeconds, remaining, resetMs, retryMs };
+  if (!rule.perUser && !rule.dry) return state;
   return { ...state, ...(rule.perUser ? { perUser: true } : {}), ...(rule.dry ? { dry: true } : {}) };
 }
 

@@ -50,9 +50,11 @@ export class RefusalMemory {
     user?: string,
   ): (ItemState & { refuses: boolean }) | undefined {
     const seen = this.#projects.get(projectId)?.seen;
+    // The most frequent case by far, before each request.
+    if (!seen || seen.size === 0) return undefined;
     const key = keyOf(item, user);
-    const entry = seen?.get(key);
-    if (!seen || !entry) return undefined;
+    const entry = seen.get(key);
+    if (!entry) return undefined;
     const now = monotonicMs();
     if (now >= entry.until) {
       seen.delete(key);

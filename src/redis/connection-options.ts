@@ -9,7 +9,8 @@ export type RedisRole = 'state' | 'cache';
 
 const retrySoon = (attempt: number): number => Math.min(25 * attempt, 400);
 
-const COMMON: RedisOptions = {
+/** Connections fail fast: no queue while offline, no silent second try. Deadlines are per call, see RedisGateway. */
+export const COMMAND_OPTIONS: RedisOptions = {
   // RESP3 is ioredis 6's default, but it drops the invalidation pushes that client-side caching needs.
   protocol: 2,
   connectTimeout: 1000,
@@ -21,7 +22,7 @@ const COMMON: RedisOptions = {
   // A write that was on the wire when the link broke may have run; running it again is the caller's decision.
   autoResendUnfulfilledCommands: false,
   // Without resending, only 0 rejects what was in flight when the link broke. Otherwise ioredis forgets it: its promise never
-  // settles, and auto-pipelining, which waits for the pipeline before, never sends anything again.
+  // settles.
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
   // Destroys a half-open link: without it a connection that swallows bytes stays "ready", or half shaken hands, for ever. It
@@ -29,19 +30,9 @@ const COMMON: RedisOptions = {
   socketTimeout: 1500,
 };
 
-/** Command connections fail fast: no queue while offline, no silent second try. Deadlines are per call, see RedisGateway. */
-export const COMMAND_OPTIONS: RedisOptions = {
-  ...COMMON,
-  // Commands of one event-loop turn leave in one write: 35–50 % more throughput. The price: a batch waits for the answers to
-  // the one before it, so a slow script delays what comes after it by more than its own time.
-  enableAutoPipelining: true,
-  // Scripts are not batched: Redis would stand idle while the answers to a batch are read (measured: half the throughput).
-  autoPipeliningIgnoredCommands: ['evalsha'],
-};
-
 /** The subscriber resubscribes itself, because only then it knows from when on it hears everything. */
 export const SUBSCRIBER_OPTIONS: RedisOptions = {
-  ...COMMON,
+  ...COMMAND_OPTIONS,
   autoResubscribe: false,
 };
 
@@ -64,18 +55,10 @@ export function clusterOptions(
   config: AppConfig,
   base: RedisOptions,
 ): { nodes: { host: string; port: number }[]; options: ClusterOptions } {
-  const {
-    enableAutoPipelining = false,
-    autoPipeliningIgnoredCommands = [],
-    enableOfflineQueue = true,
-    retryStrategy: _node,
-    ...redis
-  } = base;
+  const { enableOfflineQueue = true, retryStrategy: _node, ...redis } = base;
   return {
     nodes: (config.REDIS_CLUSTER_NODES ?? []).map(hostPort),
     options: {
-      enableAutoPipelining,
-      autoPipeliningIgnoredCommands,
       enableOfflineQueue,
       clusterRetryStrategy: retrySoon,
       slotsRefreshTimeout: 2000,

@@ -28,7 +28,7 @@ export class RedisConnections implements OnApplicationShutdown {
   /** Ends the connections when no request is left: politely, and without waiting for a Redis that does not answer. */
   async onApplicationShutdown(): Promise<void> {
     const clients = [...new Set([this.state, this.cache, this.subscriber])];
-    await Promise.allSettled(clients.map((client) => withDeadline(client.quit(), CALL_TIMEOUT_MS)));
+    await Promise.allSettled(clients.map((client) => withDeadline(() => client.quit(), CALL_TIMEOUT_MS)));
     for (const client of clients) client.disconnect();
   }
 }

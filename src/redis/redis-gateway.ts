@@ -29,7 +29,7 @@ export class RedisGateway {
    * @param send sends one command (or one pipeline) on the client it is given.
    * @throws AppError `redis_unavailable`, `storage_full`, `conflict` (wrong type) or `internal_error`.
    */
-  async call<T>(
+  call<T>(
     role: RedisRole,
     op: string,
     send: (client: RedisClient) => Promise<T>,
@@ -37,19 +37,23 @@ export class RedisGateway {
   ): Promise<T> {
     const breaker = this.#breakers[role];
     const start = monotonicMs();
-    try {
-      if (!breaker.allow()) throw new BreakerOpen(`${role} is not asked`);
-      const reply = await withDeadline(send(this.connections.command(role)), timeoutMs);
+    const answered = (reply: T): T => {
       breaker.succeed();
       this.metrics.observe(role, op, monotonicMs() - start, 'ok');
       return reply;
-    } catch (error) {
+    };
+    const failed = (error: unknown): never => {
       if (isReply(error)) breaker.succeed();
       else if (!(error instanceof BreakerOpen) && !isBug(error)) breaker.fail();
       const mapped = mapRedisError(error, op);
       this.metrics.observe(role, op, monotonicMs() - start, mapped.code);
       throw mapped;
-    }
+    };
+    // No async function: this is under every call, and each of its promises counts.
+    const asked = breaker.allow()
+      ? withDeadline(() => send(this.connections.command(role)), timeoutMs)
+      : Promise.reject<T>(new BreakerOpen(`${role} is not asked`));
+    return asked.then(answered, failed);
   }
 
   /** Whether calls of this role are refused at once, because Redis does not answer. */

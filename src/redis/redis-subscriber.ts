@@ -73,7 +73,7 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
       void this.#send(() => this.#client.unsubscribe(name));
     };
     try {
-      await withDeadline(channel.acknowledged, CALL_TIMEOUT_MS);
+      await withDeadline(() => channel.acknowledged, CALL_TIMEOUT_MS);
       return leave;
     } catch (error) {
       leave();

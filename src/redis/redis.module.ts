@@ -11,6 +11,7 @@ import { RedisGateway } from './redis-gateway.js';
 import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { ScriptRunner } from './script-runner.js';
+import { batchWrites } from './write-batch.js';
 
 const log = new Logger('Redis');
 
@@ -25,6 +26,7 @@ function attach(client: Redis | Cluster, name: string): void {
     if (away) log.log(`${name}: back`);
     away = false;
   });
+  batchWrites(client);
 }
 
 /**

@@ -25,38 +25,27 @@ export class ScriptRunner {
    * @returns the raw reply; the feature's wrapper gives it a type.
    * @throws AppError as {@link RedisGateway.call}.
    */
-  async run<K extends readonly string[], A extends readonly string[]>(
+  run<K extends readonly string[], A extends readonly string[]>(
     script: Script<K, A>,
     input: ScriptInput<K, A>,
   ): Promise<unknown> {
-    const keys = positions(script.keys, input.keys);
-    const args = positions(script.args, input.args);
-    const timeoutMs = CALL_TIMEOUT_MS + transferMs(args);
+    const { role, op } = script;
+    const rest = positions(script.keys, input.keys);
+    const keys = rest.length;
+    if (!script.readonly) rest.push(0);
+    positions(script.args, input.args, rest);
+    const timeoutMs = CALL_TIMEOUT_MS + transferMs(rest);
     const deadline = monotonicMs() + timeoutMs;
-    try {
-      return await this.#call(script, keys, args, timeoutMs);
-    } catch (error) {
+    const ask = (): Promise<unknown> => {
+      if (!script.readonly) rest[keys] = this.clock.now(role) + timeoutMs;
+      return this.gateway.call(role, op, (client) => evaluate(client, script, keys, rest), timeoutMs);
+    };
+    return ask().catch(async (error: unknown) => {
       if (!saidLate(error) || monotonicMs() >= deadline) throw error;
-    }
-    // It was in time by our clock: that of Redis has stepped. The script has done nothing, so it is asked once more.
-    await this.gateway.call(script.role, script.op, () => this.clock.sync(script.role));
-    return this.#call(script, keys, args, timeoutMs);
-  }
-
-  #call(
-    script: Runnable & Pick<Script, 'role' | 'op' | 'readonly'>,
-    keys: ScriptArg[],
-    args: ScriptArg[],
-    timeoutMs: number,
-  ): Promise<unknown> {
-    const notAfter = script.readonly ? [] : [this.clock.now(script.role) + timeoutMs];
-    const rest = [...keys, ...notAfter, ...args];
-    return this.gateway.call(
-      script.role,
-      script.op,
-      (client) => evaluate(client, script, keys.length, rest),
-      timeoutMs,
-    );
+      // It was in time by our clock: that of Redis has stepped. The script has done nothing, so it is asked once more.
+      await this.gateway.call(role, op, () => this.clock.sync(role));
+      return ask();
+    });
   }
 }
 
@@ -79,12 +68,14 @@ interface BufferCommands {
 
 type Runnable = Pick<Script, 'sha' | 'source' | 'buffers'>;
 
-async function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
-  try {
-    return await send(client, script, 'sha', keys, rest);
-  } catch (error) {
+function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
+  return send(client, script, 'sha', keys, rest).catch((error: unknown) => {
     if (!isUnknown(error)) throw error;
-  }
+    return bring(client, script, keys, rest);
+  });
+}
+
+async function bring(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
   // One call brings the text; what is in flight with it waits for that, or a restarted Redis would read it once for each.
   const sending = loading(client);
   const first = sending.get(script.sha);

@@ -60,9 +60,12 @@ export function defineScript<const K extends readonly string[], const A extends 
   return script;
 }
 
-/** Flattens named values into the positions that the script counts. */
-export function positions(names: readonly string[], values: Readonly<Record<string, unknown>>): ScriptArg[] {
-  const flat: ScriptArg[] = [];
+/** Flattens named values into the positions that the script counts. @param flat what they are appended to. */
+export function positions(
+  names: readonly string[],
+  values: Readonly<Record<string, unknown>>,
+  flat: ScriptArg[] = [],
+): ScriptArg[] {
   for (const name of names) {
     if (name.endsWith('...')) flat.push(...(values[name.slice(0, -3)] as ScriptArg[]));
     else flat.push(values[name] as ScriptArg);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { WINDOW_KINDS } from '../../src/quota/policy.js';
 import { newProject } from '../support/projects.js';
+import { until } from '../support/until.js';
 import { type Caller, inBatches, verdict } from './caller.js';
 import { figure, TIMEOUT_MS } from './scale.js';
 import { World } from './world.js';
@@ -27,11 +28,15 @@ describe('reservations', { timeout: TIMEOUT_MS }, () => {
   const room = 3000 - settled;
   it.each<[string, (caller: Caller, projectId: ProjectId) => Promise<unknown>, string]>([
     ['reading', ({ quotas }, id) => quotas.get(id, 'held'), `${settled}`],
-    ['refusal', ({ quotas }, id) => verdict(quotas.consume(id, 'held', room + 1)), `${settled}`],
-    ['charge that fits only without them', ({ quotas }, id) => quotas.consume(id, 'held', room), '3000'],
+    ['refusal', ({ quotas }, id) => quotas.consume(id, 'held', room + 1), `${settled}`],
+    [
+      'charge that fits only without them',
+      ({ quotas }, id) => quotas.consume(id, 'held', room, { idempotencyKey: 'a' }),
+      '3000',
+    ],
     [
       'reservation that fits only without them',
-      ({ reservations }, id) => reservations.reserve(id, 'held', room),
+      ({ reservations }, id) => reservations.reserve(id, 'held', room, { idempotencyKey: 'a' }),
       `${settled}+${room}`,
     ],
   ])('settle by their policy the 1,000 reservations of a killed process, before the first %s', async (_, ask, cell) => {
@@ -54,7 +59,8 @@ describe('reservations', { timeout: TIMEOUT_MS }, () => {
     await world.advance(61_000);
 
     const start = performance.now();
-    await ask(world.caller, projectId);
+    // On a slow machine an answer may miss its deadline: it is asked for again.
+    await until(async () => (await verdict(ask(world.caller, projectId))) !== 'redis_unavailable', 'an answer');
     figure('1,000 holds of a killed process', { 'first answer after ms': Math.round(performance.now() - start) });
     expect(await world.admin.get(`proj:${projectId}:quota:held:month:${MAY}`)).toBe(cell);
   });

@@ -1,4 +1,4 @@
-import type { NextFunction, Request, Response } from 'express';
+import { json, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../app-error.js';
 import { invalid } from '../validation.js';
 import { findShapeProblem } from './json-shape.js';
@@ -6,34 +6,37 @@ import { findShapeProblem } from './json-shape.js';
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
 /**
- * Before the parser: refuses a body that is not JSON with 415 before anything reads it, and makes a missing body `{}`, so
- * that a DTO without required fields needs none.
+ * Reads JSON bodies of at most `limit` bytes. A missing body is `{}`, so that a DTO without required fields needs none; what
+ * is not JSON is refused with 415 before anything reads it, broken JSON with 400, and so is what is nested too deeply or uses
+ * a reserved name.
  */
-export function jsonOnly(request: Request, _response: Response, next: NextFunction): void {
-  const { 'content-length': length, 'transfer-encoding': encoding, 'content-type': type = '' } = request.headers;
-  if (encoding === undefined && (length === undefined || length === '0')) request.body = {};
-  else if (!JSON_TYPE.test(type)) {
-    next(new AppError('unsupported_media_type', 'http', 'The body must be JSON (Content-Type: application/json).'));
-    return;
-  }
-  next();
+export function jsonBody(limit: number): RequestHandler {
+  const parse = json({ limit, type: () => true, strict: true });
+  return (request: Request, response: Response, next: NextFunction) => {
+    const { 'content-length': length, 'transfer-encoding': encoding, 'content-type': type = '' } = request.headers;
+    if (encoding === undefined && (length === undefined || length === '0')) {
+      request.body = {};
+      return next();
+    }
+    if (!JSON_TYPE.test(type)) {
+      return next(
+        new AppError('unsupported_media_type', 'http', 'The body must be JSON (Content-Type: application/json).'),
+      );
+    }
+    parse(request, response, (error?: unknown) => {
+      request.body ??= {};
+      next(error ? named(error) : shapeProblem(request.body));
+    });
+  };
 }
 
-/** After the parser: refuses what is nested too deeply or uses a reserved name, with 400 that names the place. */
-export function jsonShape(request: Request, _response: Response, next: NextFunction): void {
-  request.body ??= {};
-  const problem = findShapeProblem(request.body);
-  next(problem ? invalid('http', [problem]) : undefined);
+// Nest would turn the parser's error into a 400 that no longer says what broke.
+function named(error: unknown): unknown {
+  const broken = (error as { type?: unknown }).type === 'entity.parse.failed';
+  return broken ? invalid('http', [{ field: 'body', message: 'must be valid JSON' }]) : error;
 }
 
-/** Names the body when it is broken JSON. Nest would turn the parser's error into a 400 that no longer says what broke. */
-export function brokenJson(
-  error: { type?: unknown },
-  _request: Request,
-  _response: Response,
-  next: NextFunction,
-): void {
-  next(
-    error.type === 'entity.parse.failed' ? invalid('http', [{ field: 'body', message: 'must be valid JSON' }]) : error,
-  );
+function shapeProblem(body: unknown): AppError | undefined {
+  const problem = findShapeProblem(body);
+  return problem && invalid('http', [problem]);
 }

@@ -9,23 +9,24 @@
 -- ARGV[1] not_after    ms, Redis time
 -- ARGV[2] peek         1: only looks
 -- ARGV[3] checks       number of policies to compare with the settings
--- ARGV[4..] rules...   `checks` times field and policy; then for each bucket limit, window in s, cost, dry (1 or 0)
--- Returns {1 fits | 0 refused, for each bucket limit, window, remaining, ms until full, ms until the cost fits...},
+-- ARGV[4] dry          1 or 0 for each bucket, '' when none is dry
+-- ARGV[5..] rules...   `checks` times field and policy; then for each bucket limit, window in s, cost
+-- Returns {1 fits | 0 refused, for each bucket remaining, ms until full, ms until the cost fits...},
 -- {4, policy...} when another policy holds, {5} when a bucket has moved, LATE, WRONGTYPE.
--- Cost: O(buckets); a command and 2 for each bucket, one more with checks.
+-- Cost: O(buckets); TIME, a command for each bucket and one more for each that is taken from, one with checks.
 -- @include "./policies"
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > ARGV[1] * 1000 then return { err = 'LATE the call came after its deadline' } end
 local checks = tonumber(ARGV[3])
-local other = checks > 0 and changed(KEYS[1], 4, checks)
+local other = checks > 0 and changed(KEYS[1], 5, checks)
 if other then return other end
 
-local n, first, fits = #KEYS - 1, 2 * checks, true
+local n, first, dry, fits = #KEYS - 1, 2 + 2 * checks, ARGV[4], true
 local levels, kept, reply, stepped = {}, {}, { 1 }, nil
 for i = 1, n do
-  local a, r = first + 4 * i, 5 * i
+  local a = first + 3 * i
   local limit, window, cost = ARGV[a] + 0, ARGV[a + 1] * 1000, ARGV[a + 2] + 0
   local value = call('GET', KEYS[i + 1])
   local level, retry = 0, 0
@@ -44,17 +45,16 @@ for i = 1, n do
   end
   if cost > limit - level and cost > 0 then
     retry = cost > limit and 86400000 or math.max(1, math.ceil((level + cost - limit) * window / limit - 1e-6))
-    if ARGV[a + 3] == '0' then fits = false end
+    if string.byte(dry, i) ~= 49 then fits = false end
   end
-  levels[i] = level
-  reply[r - 3], reply[r - 2], reply[r - 1], reply[r], reply[r + 1] = limit, window / 1000, 0, 0, retry
+  levels[i], reply[3 * i + 1] = level, retry
 end
 
 local take = fits and ARGV[2] == '0'
 if not fits then reply[1] = 0 end
 for i = 1, n do
-  local a, r = first + 4 * i, 5 * i
-  local takes, limit, level = take and reply[r + 1] == 0, reply[r - 3], levels[i]
+  local a, r = first + 3 * i, 3 * i
+  local takes, limit, level = take and reply[r + 1] == 0, ARGV[a] + 0, levels[i]
   if takes then level = level + ARGV[a + 2] end
   local left, full = limit - level, level * ARGV[a + 1] * 1000 / limit
   reply[r - 1], reply[r] = left > 0 and left or 0, math.ceil(full)

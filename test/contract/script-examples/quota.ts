@@ -35,7 +35,7 @@ export const examples: ScriptExample[] = [
           app.get(QuotaKeys).rateBucket(projectId, 'search', 60),
         ],
       },
-      args: { peek: 0, checks: 1, rules: ['rate:api', '-', 10, 60, 1, 0, 5, 60, 2, 1] },
+      args: { peek: 0, checks: 1, dry: '01', rules: ['rate:api', '-', 10, 60, 1, 5, 60, 2] },
     }),
   }),
   example(chargeItems, {

@@ -15,16 +15,17 @@ local function open_ledger(base, rules, seconds, now)
     base .. ':month:' .. starts[4], rules.limit and base,
   }
   local values = redis.call('MGET', unpack(keys))
-  local used, held, kinds, kept = {}, {}, {}, {}
+  -- Tables of their final size: growing them costs more than filling them.
+  local used, held, kinds = { 0, 0, 0, 0 }, { 0, 0, 0, 0 }, { '', '', '', '' }
   for i = 1, #keys do
-    if not values[i] and not is_type(keys[i], 'string') then error(WRONGTYPE) end
+    local value = values[i]
+    if not value then
+      if not is_type(keys[i], 'string') then error(WRONGTYPE) end
+    elseif i < 5 then
+      used[i], held[i], kinds[i] = parse_cell(value)
+    end
   end
-  for i = 1, 4 do
-    used[i], held[i], kinds[i] = 0, 0, ''
-    if values[i] then used[i], held[i], kinds[i] = parse_cell(values[i]) end
-    kept[i] = values[i]
-  end
-  local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = kept }
+  local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = values }
   if rules.limit then
     ledger.level, ledger.expires, ledger.stepped, ledger.open = drain(values[5], rules.limit, rules.window, now)
   end
