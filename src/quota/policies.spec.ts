@@ -186,6 +186,20 @@ describe('policies', () => {
     expect(await charge(1)).toBe(true);
   });
 
+  it('of a bucket that have refused refuse from memory, too', async () => {
+    const projectId = newProject();
+    await quotas.put(projectId, 'paced', { limits: {}, bucket: { limit: 10, window_seconds: DAY } });
+    const passes = async (amount: number): Promise<boolean> =>
+      (await quotas.charge(projectId, [{ resource: 'paced', amount }])).allowed;
+    const hold = await app.get(ReservationService).reserve(projectId, 'paced', 8);
+    expect(await passes(3)).toBe(false);
+    await app.get(ReservationService).commit(projectId, 'paced', hold.id, 8);
+    expect(await passes(3)).toBe(false);
+    // Redis would let it pass; the memory does not ask.
+    await app.state.del((await app.keysOf(projectId)).filter((key) => !key.includes(':config:')));
+    expect([await passes(3), await passes(4)]).toEqual([false, false]);
+  });
+
   it('with open holds are never refused from memory: a release passes on at once', async () => {
     const caller = await app.caller('editor');
     const { body } = await caller.post('/quotas/pages/reservations').send({ amount: 10 }).expect(201);

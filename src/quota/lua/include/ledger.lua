@@ -92,8 +92,8 @@ local function mend_bucket(ledger, now)
   end
 end
 
--- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket 0
--- and its figures.
+-- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket
+-- 0, its figures, and 1 when it has open holds.
 local function report_ledger(ledger, amount, now)
   local out, n, rules = {}, 0, ledger.rules
   for i = 1, 4 do
@@ -111,6 +111,7 @@ local function report_ledger(ledger, amount, now)
   if rules.limit then
     out[n + 1] = 0
     report_bucket(out, ledger.level, rules.limit, rules.window, bucket_retry(ledger.level, rules.limit, rules.window, amount))
+    out[n + 7] = ledger.open and 1 or 0
   end
   return out
 end
