@@ -188,6 +188,13 @@ describe('eight processes on one project', { timeout: TIMEOUT_MS }, () => {
       expect(counted.used, `seed ${SEED}, round ${round}`).toBeLessThanOrEqual(sums.unknown);
       expect(used - sums.overrun + held).toBeLessThanOrEqual(limit);
       expect(sums.refused).toBeGreaterThan(0);
+      for (const granularity of ['hour', 'day'] as const) {
+        const series = await until(
+          () => callers[0]!.quotas.usage(projectId, 'tokens', { granularity }).catch(() => undefined),
+          'the series',
+        );
+        expect(series.reduce((sum, point) => sum + point.used, 0)).toBe(used);
+      }
       for (const name of ['accepted', 'refused', 'charged', 'overrun', 'unknown'] as const) totals[name] += sums[name];
       totals.operations += PROCESSES * operations;
       await admin.flushdb();
