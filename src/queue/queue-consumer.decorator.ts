@@ -7,8 +7,16 @@ export const QUEUE_CONSUMER = 'queue:consumer';
 export interface ConsumerOptions {
   /** Jobs at a time in this process, over all projects. Default 1. */
   readonly concurrency?: number;
-  /** Length of a lease; renewed at a third of it while the handler runs. 1–3,600, default 60. */
+  /**
+   * How long a crash goes unnoticed: length of a lease, which is renewed while the handler runs, also while that blocks the
+   * event loop. 1–3,600, default 60.
+   */
   readonly leaseSeconds?: number;
+  /**
+   * How long one delivery may take: then the lease is renewed no longer, `signal` fires, and the job comes back, so that a
+   * handler which hangs does not keep its job for ever. 1–86,400, default 3,600.
+   */
+  readonly maxHoldSeconds?: number;
 }
 
 /**

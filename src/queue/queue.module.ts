@@ -15,6 +15,7 @@ import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import { QueueStore } from './queue.store.js';
 import { ReadyProjects } from './ready-projects.js';
+import { LeaseKeeper } from './renewal/lease-keeper.js';
 import { WorkSweep } from './work-sweep.js';
 
 /** Job queues. Modules declare queues of their own in {@link QueueRegistry}, and work on them with `@QueueConsumer`. */
@@ -39,6 +40,7 @@ import { WorkSweep } from './work-sweep.js';
     QueueService,
     QueueAdminService,
     ReadyProjects,
+    LeaseKeeper,
     ConsumerHost,
   ],
   exports: [QueueService, QueueRegistry],

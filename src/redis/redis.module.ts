@@ -1,9 +1,10 @@
 import { ClusterModule, ClusterService, RedisModule as LibraryModule, RedisService } from '@liaoliaots/nestjs-redis';
-import { type DynamicModule, Global, Logger, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Cluster, Redis } from 'ioredis';
 import { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions, SUBSCRIBER_OPTIONS } from './connection-options.js';
 import { KeyBuilder } from './key-builder.js';
+import { attach } from './open-connection.js';
 import { ProjectScan } from './project-scan.js';
 import { RedisClock } from './redis-clock.js';
 import { ready, RedisConnections } from './redis-connections.js';
@@ -11,23 +12,6 @@ import { RedisGateway } from './redis-gateway.js';
 import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { ScriptRunner } from './script-runner.js';
-import { batchWrites } from './write-batch.js';
-
-const log = new Logger('Redis');
-
-// ioredis throws an 'error' event that nobody hears. The line names the connection, never its address or password.
-function attach(client: Redis | Cluster, name: string): void {
-  let away = false;
-  client.on('error', (error: Error) => {
-    if (!away) log.warn(`${name}: ${(error as NodeJS.ErrnoException).code ?? error.message.split('\n', 1)[0]}`);
-    away = true;
-  });
-  client.on('ready', () => {
-    if (away) log.log(`${name}: back`);
-    away = false;
-  });
-  batchWrites(client);
-}
 
 /**
  * Connections by role, keys, scripts and pub/sub. The only importer of `@liaoliaots/nestjs-redis`, whose services for one
