@@ -52,7 +52,7 @@ describe('a held lock', () => {
     const other = await locks.acquire(projectId, 'a', { ttlMs: 30_000 });
     expect(await aborted(lock.signal)).toMatchObject({ code: 'lock_lost' });
     await lock.release();
-    expect(await app.state.hget(key, 'token')).toBe(other.token);
+    expect(await app.state.get(key)).toBe(`${other.token} ${other.fence}`);
   });
 
   it('needs a TTL and a maximum', async () => {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
+import { isName } from '../common/names.js';
 import { sha256 } from '../common/tokens.js';
 import { KeyBuilder } from '../redis/key-builder.js';
 
@@ -8,7 +9,7 @@ import { KeyBuilder } from '../redis/key-builder.js';
 export class LockKeys {
   constructor(private readonly keys: KeyBuilder) {}
 
-  /** The lock itself. HASH `token`, `fence`; TTL: the lock's. */
+  /** The lock itself. String `<token> <fence>`; TTL: the lock's. */
   lock(projectId: ProjectId, name: string): string {
     return this.keys.key(projectId, 'lock', name);
   }
@@ -30,7 +31,8 @@ export class LockKeys {
 
   /** Remembers that this token released the lock, so that a repetition gets the same answer. String; TTL 10 minutes. */
   released(projectId: ProjectId, name: string, token: string): string {
-    return this.keys.key(projectId, 'lock', name, 'released', sha256(token, 22));
+    // The caller writes the token: what is no name becomes one.
+    return this.keys.key(projectId, 'lock', name, 'released', isName(token) ? token : sha256(token));
   }
 
   /** Channel: a lock of the project was handed to one who waits. */

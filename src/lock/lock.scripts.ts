@@ -10,7 +10,7 @@ export const acquireLock = defineScript({
   op: 'lock.acquire',
   file: lua('acquire'),
   role: 'state',
-  keys: ['lock', 'fence', 'queue', 'alive', 'wake'],
+  keys: ['lock', 'fence', 'queue'],
   args: ['token', 'ttl_ms', 'wait'],
 });
 
@@ -18,7 +18,7 @@ export const beatForWaiters = defineScript({
   op: 'lock.beat',
   file: lua('beat'),
   role: 'state',
-  keys: ['wake', 'locks...'],
+  keys: ['locks...'],
   args: ['waiters...'],
 });
 
@@ -34,7 +34,7 @@ export const releaseLock = defineScript({
   op: 'lock.release',
   file: lua('release'),
   role: 'state',
-  keys: ['lock', 'released', 'fence', 'queue', 'alive', 'wake'],
+  keys: ['lock', 'released', 'queue'],
   args: ['token'],
 });
 
@@ -82,20 +82,18 @@ export class LockScripts {
         lock: this.keys.lock(projectId, name),
         fence: this.keys.fence(projectId, name),
         queue: this.keys.queue(projectId, name),
-        alive: this.keys.alive(projectId, name),
-        wake: this.keys.wake(projectId),
       },
       args: { token, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
-    })) as [number, number | string, string];
+    })) as [1, number, number] | [0, number, string];
     return reply[0] === 1
-      ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) }
-      : { granted: false, leftMs: Number(reply[1]), place: reply[2] };
+      ? { granted: true, fence: reply[1], expiresAt: reply[2] }
+      : { granted: false, leftMs: reply[1], place: reply[2] };
   }
 
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
   async beat(projectId: ProjectId, waiting: readonly Waiting[]): Promise<readonly number[]> {
     return (await this.runner.run(beatForWaiters, {
-      keys: { wake: this.keys.wake(projectId), locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
+      keys: { locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
       args: { waiters: waiting.flatMap(({ token, place }) => [token, place]) },
     })) as number[];
   }
@@ -105,8 +103,8 @@ export class LockScripts {
     const reply = (await this.runner.run(extendLock, {
       keys: { lock: this.keys.lock(projectId, name) },
       args: { token, ttl_ms: ttlMs },
-    })) as [number, string, string];
-    return reply[0] === 1 ? { granted: true, fence: Number(reply[1]), expiresAt: Number(reply[2]) } : undefined;
+    })) as [1, number, number] | [0];
+    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2] } : undefined;
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
@@ -115,10 +113,7 @@ export class LockScripts {
       keys: {
         lock: this.keys.lock(projectId, name),
         released: this.keys.released(projectId, name, token),
-        fence: this.keys.fence(projectId, name),
         queue: this.keys.queue(projectId, name),
-        alive: this.keys.alive(projectId, name),
-        wake: this.keys.wake(projectId),
       },
       args: { token },
     })) as [number];

@@ -109,11 +109,7 @@ describe('waiting for a lock', () => {
     const [first] = await state.zrange(keys.queue(projectId, 'a'), '0', '0');
     await state.zrem(keys.queue(projectId, 'a'), first!);
     await state.zrem(keys.alive(projectId, 'a'), first!);
-    const grant = state
-      .multi()
-      .hset(keys.lock(projectId, 'a'), { token: first!, fence: String(holder.fence + 1) })
-      .pexpire(keys.lock(projectId, 'a'), 1500);
-    await grant.exec();
+    await state.psetex(keys.lock(projectId, 'a'), 1500, `${first!} ${holder.fence + 1}`);
     await done;
     expect(order).toEqual([0, 1]);
   });

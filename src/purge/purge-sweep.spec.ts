@@ -1,9 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RedisServer, startRedis } from '../../scripts/lib/redis-server.mjs';
 import { TestApp } from '../../test/support/app.js';
+import { ownRedis } from '../../test/support/own-redis.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import type { ProjectId } from '../common/project-id.js';
@@ -11,18 +8,15 @@ import type { ProjectId } from '../common/project-id.js';
 const KEYS = 40_000;
 
 describe('the sweep of a purge, interrupted', () => {
-  let dir: string;
-  let server: RedisServer;
+  let server: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'purge-test-'));
-    server = await startRedis({ role: 'single', dir, passwords: { admin: 'admin', app: 'app' } });
+    server = await ownRedis();
     app = await TestApp.start({ servers: { state: server } });
   });
   afterAll(async () => {
     await app.close();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
+    await server[Symbol.asyncDispose]();
   });
 
   async function fill(): Promise<ProjectId> {

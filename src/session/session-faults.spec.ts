@@ -1,26 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type RedisServer, startRedis } from '../../scripts/lib/redis-server.mjs';
 import { TestApp } from '../../test/support/app.js';
+import { ownRedis } from '../../test/support/own-redis.js';
 import { parseProjectId } from '../common/project-id.js';
 import { until } from '../../test/support/until.js';
 import { SessionKeys } from './session.keys.js';
 
 describe('sessions when Redis is in trouble', () => {
-  let dir: string;
-  let server: RedisServer;
+  let server: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'session-test-'));
-    server = await startRedis({ role: 'single', dir, passwords: { admin: 'admin', app: 'app' } });
+    server = await ownRedis();
     app = await TestApp.start({ servers: { state: server } });
   });
   afterAll(async () => {
     await app.close();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
+    await server[Symbol.asyncDispose]();
   });
 
   async function open() {

@@ -2,8 +2,7 @@
 -- Says for all waiters of one process in one project that they live, and hands over what has become free by itself: because
 -- its holder died, or because whom it was handed to did not claim it.
 --
--- KEYS[1] wake       proj:<p>:lock         channel
--- KEYS[2..] locks... proj:<p>:lock:<name>  HASH token, fence; one for each waiter; its other keys are derived from it
+-- KEYS[1..] locks... proj:<p>:lock:<name>  string '<token> <fence>'; one for each waiter; its other keys are derived from it
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] waiters... token and place of each waiter, in turn
 -- Returns for each waiter the ms for which the lock is held at most, negative when it was handed to this waiter; LATE, WRONGTYPE.
@@ -13,27 +12,22 @@
 local now = redis_us()
 local now_ms = math.floor(now / 1000)
 if late(now / 1000) then return LATE end
-for i = 2, #KEYS do
+local rooms = {}
+for i = 1, #KEYS do
   -- Read before the first write: a key of another kind ends the script here.
-  redis.call('HGET', KEYS[i], 'token')
-  redis.call('GET', KEYS[i] .. ':fence')
-  waiting(KEYS[i] .. ':queue', KEYS[i] .. ':alive')
+  redis.call('GET', KEYS[i])
+  rooms[i] = room_of(KEYS[i])
 end
 
-for i = 2, #KEYS do
-  local lock, token = KEYS[i], ARGV[i * 2 - 2]
-  if redis.call('HGET', lock, 'token') ~= token then
-    wait(lock .. ':queue', lock .. ':alive', token, ARGV[i * 2 - 1], now_ms)
-  end
+for i, room in ipairs(rooms) do
+  local token = ARGV[i * 2]
+  if holder(redis.call('GET', room.lock)) ~= token then wait(room, token, ARGV[i * 2 + 1], now_ms) end
 end
 
 local left = {}
-for i = 2, #KEYS do
-  local lock, token = KEYS[i], ARGV[i * 2 - 2]
-  if redis.call('EXISTS', lock) == 0 then
-    hand_over(lock, lock .. ':fence', lock .. ':queue', lock .. ':alive', KEYS[1], now)
-  end
-  local rest = redis.call('PTTL', lock)
-  left[#left + 1] = redis.call('HGET', lock, 'token') == token and -rest or rest
+for i, room in ipairs(rooms) do
+  if redis.call('EXISTS', room.lock) == 0 then hand_over(room, now) end
+  local rest = redis.call('PTTL', room.lock)
+  left[i] = holder(redis.call('GET', room.lock)) == ARGV[i * 2] and -rest or rest
 end
 return left

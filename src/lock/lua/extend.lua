@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Prolongs a lock from now on, for its holder only. It can never bring a lock back that was released or had expired.
 --
--- KEYS[1] lock       proj:<p>:lock:<name>  HASH token, fence
+-- KEYS[1] lock       proj:<p>:lock:<name>  string '<token> <fence>'
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] token      the holder's secret
 -- ARGV[3] ttl_ms     ms from now
@@ -11,7 +11,7 @@
 local now = redis_us()
 if late(now / 1000) then return LATE end
 
-local held = redis.call('HMGET', KEYS[1], 'token', 'fence')
-if held[1] ~= ARGV[2] then return { 0 } end
+local held, token = redis.call('GET', KEYS[1]), ARGV[2]
+if not held or string.sub(held, 1, #token + 1) ~= token .. ' ' then return { 0 } end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return { 1, held[2], int(math.floor(now / 1000) + tonumber(ARGV[3])) }
+return { 1, tonumber(string.sub(held, #token + 2)), math.floor(now / 1000) + ARGV[3] }

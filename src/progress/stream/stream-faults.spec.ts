@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { EventSource } from 'eventsource';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type RedisServer, startRedis } from '../../../scripts/lib/redis-server.mjs';
+import type { RedisServer } from '../../../scripts/lib/redis-server.mjs';
 import { type Caller, TestApp } from '../../../test/support/app.js';
+import { ownRedis } from '../../../test/support/own-redis.js';
 import { SseClient } from '../../../test/support/sse-client.js';
 import { until } from '../../../test/support/until.js';
 import type { ProjectId } from '../../common/project-id.js';
@@ -17,13 +15,9 @@ describe('event streams in trouble', () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
 
-  async function ownRedis(): Promise<RedisServer> {
-    const dir = await mkdtemp(join(tmpdir(), 'progress-faults-'));
-    const server = await startRedis({ role: 'single', dir, passwords: { admin: 'admin', app: 'app' } });
-    cleanups.push(async () => {
-      await server.stop();
-      await rm(dir, { recursive: true, force: true });
-    });
+  async function redis(): Promise<RedisServer> {
+    const server = await ownRedis();
+    cleanups.push(async () => server[Symbol.asyncDispose]());
     return server;
   }
 
@@ -67,7 +61,7 @@ describe('event streams in trouble', () => {
   }
 
   it('lose nothing and repeat nothing when pub/sub connections are killed again and again', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const [one, two] = [await appOn(server), await appOn(server)];
     const viewer = await one.caller('viewer');
     const clients = [await open(one, viewer), await open(one, viewer), await open(two, viewer)];
@@ -85,7 +79,7 @@ describe('event streams in trouble', () => {
   });
 
   it('find the loss of a last event, which no gap shows', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     using client = await open(app, viewer);
@@ -100,7 +94,7 @@ describe('event streams in trouble', () => {
   });
 
   it('get exactly one $reset each when Redis comes back empty, and go on', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     await insist(app, viewer, 'before', {});
@@ -120,7 +114,7 @@ describe('event streams in trouble', () => {
   });
 
   it('give out no number twice after a restart that kept the data', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     await insist(app, viewer, 'before', {});
@@ -136,7 +130,7 @@ describe('event streams in trouble', () => {
   });
 
   it('stay open while Redis hangs, and have everything afterwards', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     using client = await open(app, viewer);
@@ -153,7 +147,7 @@ describe('event streams in trouble', () => {
   });
 
   it('turn a browser away softly while Redis is away, and others with 503', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     await server.stop();
@@ -168,7 +162,7 @@ describe('event streams in trouble', () => {
   });
 
   it('go on when Redis is full: what ends an operation is still published, anything else is refused with 507', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const editor = await app.caller('editor');
     const say = (data: object) => editor.post('/progress').send({ type: 'step', data, operation_id: 'a' });
@@ -183,7 +177,7 @@ describe('event streams in trouble', () => {
   });
 
   it('let a reader that pauses catch up from the log, losing nothing, at no cost to the others', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     using slow = await open(app, viewer);
@@ -200,7 +194,7 @@ describe('event streams in trouble', () => {
   });
 
   it('merge text and counts for a reader that was too slow, and nothing else, and nothing for the others', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const app = await appOn(server);
     const viewer = await app.caller('viewer');
     using slow = await open(app, viewer);
@@ -238,7 +232,7 @@ describe('event streams in trouble', () => {
   });
 
   it('end cleanly with a retry when the process stops, and lose nothing on the way to the next one', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const [one, two] = [await TestApp.start({ servers: { state: server } }), await appOn(server)];
     const viewer = await one.caller('viewer');
     const clients = await Promise.all(Array.from({ length: 20 }, () => open(one, viewer)));
@@ -258,7 +252,7 @@ describe('event streams in trouble', () => {
   });
 
   it('does not lose a native EventSource to a restart of the process', async () => {
-    const server = await ownRedis();
+    const server = await redis();
     const one = await TestApp.start({ servers: { state: server } });
     const viewer = await one.caller('viewer');
     let { url } = one;

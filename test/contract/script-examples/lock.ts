@@ -1,35 +1,27 @@
 import type { ProjectId } from '../../../src/common/project-id.js';
 import { LockKeys } from '../../../src/lock/lock.keys.js';
-import { acquireLock, beatForWaiters, extendLock, releaseLock } from '../../../src/lock/lock.scripts.js';
+import { acquireLock, beatForWaiters, extendLock, releaseLock, LockScripts } from '../../../src/lock/lock.scripts.js';
 import { LockService } from '../../../src/lock/lock.service.js';
 import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
 
-function roomOf(app: TestApp, projectId: ProjectId): Record<'lock' | 'fence' | 'queue' | 'alive' | 'wake', string> {
+function keysOf(app: TestApp, projectId: ProjectId): Record<'lock' | 'fence' | 'queue', string> {
   const keys = app.get(LockKeys);
-  return {
-    lock: keys.lock(projectId, 'a'),
-    fence: keys.fence(projectId, 'a'),
-    queue: keys.queue(projectId, 'a'),
-    alive: keys.alive(projectId, 'a'),
-    wake: keys.wake(projectId),
-  };
+  return { lock: keys.lock(projectId, 'a'), fence: keys.fence(projectId, 'a'), queue: keys.queue(projectId, 'a') };
 }
 
 export const examples: ScriptExample[] = [
   example(acquireLock, {
-    channels: ['wake'],
     prepare: async (app, projectId) => ({
-      keys: roomOf(app, projectId),
+      keys: keysOf(app, projectId),
       args: { token: 'token', ttl_ms: 5000, wait: 1 },
     }),
   }),
   example(beatForWaiters, {
-    channels: ['wake'],
-    prepare: async (app, projectId) => {
-      const { lock, wake } = roomOf(app, projectId);
-      return { keys: { wake, locks: [lock] }, args: { waiters: ['token', '1000'] } };
-    },
+    prepare: async (app, projectId) => ({
+      keys: { locks: [keysOf(app, projectId).lock] },
+      args: { waiters: ['token', '1000'] },
+    }),
   }),
   example(extendLock, {
     prepare: async (app, projectId) => {
@@ -38,11 +30,14 @@ export const examples: ScriptExample[] = [
     },
   }),
   example(releaseLock, {
-    channels: ['wake'],
+    // Only its being there counts.
+    tolerates: ['released'],
     prepare: async (app, projectId) => {
       const { token } = await app.get(LockService).acquire(projectId, 'a', { ttlMs: 5000 });
+      // One who waits, so that every key is in use.
+      await app.get(LockScripts).acquire(projectId, 'a', 'another', 5000, true);
       return {
-        keys: { ...roomOf(app, projectId), released: app.get(LockKeys).released(projectId, 'a', token) },
+        keys: { ...keysOf(app, projectId), released: app.get(LockKeys).released(projectId, 'a', token) },
         args: { token },
       };
     },

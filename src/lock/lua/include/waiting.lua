@@ -3,44 +3,56 @@
 local CLAIM_MS = 500
 local ALIVE_MS = 2000
 local ROOM_MS = 60000
+local FENCE_MS = 604800000
 
--- How many wait. Reads both sets, so that one of another kind stops the script before its first write.
-local function waiting(queue, alive)
-  return redis.call('ZCARD', alive) and redis.call('ZCARD', queue)
+-- Token and fence of the holder, as they stand in the lock; nothing when the lock is free or of another program.
+local function holder(lock)
+  return string.match(lock or '', '^(%S+) (%d+)$')
+end
+
+-- The keys of a lock beside itself, and the channel. Reads them, so that one of another kind stops the script before its
+-- first write.
+local function room_of(lock)
+  local room = { lock = lock, fence = lock .. ':fence', queue = lock .. ':queue', alive = lock .. ':alive' }
+  room.wake, room.name = string.match(lock, '^(.*:lock):([^:]+)$')
+  redis.call('ZCARD', room.queue)
+  redis.call('ZCARD', room.alive)
+  room.last = redis.call('GET', room.fence)
+  return room
 end
 
 -- The clock is the floor: when the counter was lost, the next fence is still greater than all before it.
-local function next_fence(counter, last, now_us)
-  local fence = int(math.max((tonumber(last) or 0) + 1, now_us))
-  redis.call('SET', counter, fence, 'PX', 604800000)
+local function grant(room, token, now_us, ttl_ms)
+  local fence = int(math.max((tonumber(room.last) or 0) + 1, now_us))
+  redis.call('SET', room.fence, fence, 'PX', FENCE_MS)
+  redis.call('SET', room.lock, token .. ' ' .. fence, 'PX', ttl_ms)
+  room.last = fence
   return fence
 end
 
 -- Enters the room, or says again that the waiter lives. Who was given up as dead comes back to the place it had (`order`).
-local function wait(queue, alive, token, order, now_ms)
-  redis.call('ZADD', queue, 'NX', order, token)
-  redis.call('ZADD', alive, int(now_ms + ALIVE_MS), token)
-  redis.call('PEXPIRE', queue, ROOM_MS)
-  redis.call('PEXPIRE', alive, ROOM_MS)
+local function wait(room, token, order, now_ms)
+  redis.call('ZADD', room.queue, 'NX', order, token)
+  redis.call('ZADD', room.alive, int(now_ms + ALIVE_MS), token)
+  redis.call('PEXPIRE', room.queue, ROOM_MS)
+  redis.call('PEXPIRE', room.alive, ROOM_MS)
 end
 
-local function leave(queue, alive, token)
-  redis.call('ZREM', queue, token)
-  redis.call('ZREM', alive, token)
+local function leave(room, token)
+  redis.call('ZREM', room.queue, token)
+  redis.call('ZREM', room.alive, token)
 end
 
--- Makes the first living waiter the holder for as long as it may take to claim the lock, and tells it. False when nobody waits.
-local function hand_over(lock, counter, queue, alive, wake, now_us)
-  local now_ms = math.floor(now_us / 1000)
-  local dead = redis.call('ZRANGE', alive, '-inf', int(now_ms), 'BYSCORE', 'LIMIT', 0, 1000)
-  for _, token in ipairs(dead) do leave(queue, alive, token) end
-  local first = redis.call('ZRANGE', queue, 0, 0)[1]
-  if not first then return false end
+-- Makes the first living waiter the holder for as long as it may take to claim the lock, and tells it. Its token and fence;
+-- nothing when nobody waits.
+local function hand_over(room, now_us)
+  local dead = redis.call('ZRANGE', room.alive, '-inf', int(math.floor(now_us / 1000)), 'BYSCORE', 'LIMIT', 0, 1000)
+  for _, token in ipairs(dead) do leave(room, token) end
+  local first = redis.call('ZRANGE', room.queue, 0, 0)[1]
+  if not first then return nil end
 
-  leave(queue, alive, first)
-  redis.call('HSET', lock, 'token', first, 'fence', next_fence(counter, redis.call('GET', counter), now_us))
-  redis.call('PEXPIRE', lock, CLAIM_MS)
-  local name = string.match(lock, ':lock:([^:]+)$')
-  redis.call('PUBLISH', wake, name .. ' ' .. string.sub(redis.sha1hex(first), 1, 16) .. ' ' .. CLAIM_MS)
-  return first
+  leave(room, first)
+  local fence = grant(room, first, now_us, CLAIM_MS)
+  redis.call('PUBLISH', room.wake, room.name .. ' ' .. string.sub(redis.sha1hex(first), 1, 16) .. ' ' .. CLAIM_MS)
+  return first, fence
 end
