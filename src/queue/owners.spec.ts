@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { docs, JOBS, QueueWorld, task } from '../../test/queue/queue-world.js';
+import { docs, JOBS, QueueWorld } from '../../test/queue/queue-world.js';
 import { TestApp } from '../../test/support/app.js';
 import { until } from '../../test/support/until.js';
 

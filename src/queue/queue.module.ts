@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { ProgressModule } from '../progress/progress.module.js';
+import { BacklogGauge } from './backlog-gauge.js';
 import { ConsumerHost } from './consumer-host.js';
 import { EmbeddingsTaskDto } from './dto/task.dto.js';
 import { JobEvents } from './job-events.js';
@@ -40,6 +41,7 @@ import { WorkSweep } from './work-sweep.js';
     QueueService,
     QueueAdminService,
     ReadyProjects,
+    BacklogGauge,
     LeaseKeeper,
     ConsumerHost,
   ],
