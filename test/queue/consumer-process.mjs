@@ -1,5 +1,5 @@
 // The built application with a consumer of `embeddings`, as a second process: `node consumer-process.mjs`; settings come in
-// the environment, and CONCURRENCY, LEASE_SECONDS beside them. Says what its handler does, a line each: `ready`,
+// the environment, and CONCURRENCY, LEASE_SECONDS, WORK_MS (of a job) beside them. Says what its handler does, a line each: `ready`,
 // `start <job> <attempt>`, `end <job> <attempt> held|lost`. With HOLD=1 the handler blocks the event loop, from start to
 // end, until a byte comes on standard input.
 import 'reflect-metadata';
@@ -11,12 +11,13 @@ import { loadConfig } from '../../dist/config/app-config.js';
 import { QueueConsumer } from '../../dist/queue/queue-consumer.decorator.js';
 import { QueueModule } from '../../dist/queue/queue.module.js';
 
-const { CONCURRENCY = '1', LEASE_SECONDS = '1', HOLD } = process.env;
+const { CONCURRENCY = '1', LEASE_SECONDS = '1', WORK_MS = '0', HOLD } = process.env;
 const say = (line) => writeSync(1, `${line}\n`);
 
 class Consumer {
   async handle(_projectId, job, signal) {
     say(`start ${job.jobId} ${job.attempt}`);
+    if (WORK_MS !== '0') await new Promise((resolve) => setTimeout(resolve, Number(WORK_MS)));
     if (HOLD) {
       readSync(0, Buffer.alloc(1));
       // What the thread found out meanwhile arrives now.

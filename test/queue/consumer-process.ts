@@ -7,13 +7,13 @@ const FILE = join(import.meta.dirname, 'consumer-process.mjs');
 
 /** A process that consumes `embeddings`, made of `dist`; see `consumer-process.mjs`. */
 export class ConsumerProcess implements AsyncDisposable {
-  /** What its handler said so far. */
-  readonly lines: string[] = [];
+  /** What its handler said so far, and when that was heard. */
+  readonly said: { readonly line: string; readonly at: number }[] = [];
   readonly exited: Promise<number | NodeJS.Signals>;
   readonly #child: ChildProcess;
   #rest = '';
 
-  /** @param env `CONCURRENCY`, `LEASE_SECONDS`, `HOLD`, and settings of the application. */
+  /** @param env `CONCURRENCY`, `LEASE_SECONDS`, `WORK_MS`, `HOLD`, and settings of the application. */
   constructor(redisUrl: string, env: Record<string, string> = {}) {
     this.#child = spawn(process.execPath, [FILE], {
       env: { REDIS_URL: redisUrl, AUTH_JWT_SECRET: JWT_SECRET, ...env },
@@ -22,9 +22,13 @@ export class ConsumerProcess implements AsyncDisposable {
     this.#child.stdout!.on('data', (chunk) => {
       const lines = (this.#rest + String(chunk)).split('\n');
       this.#rest = lines.pop()!;
-      this.lines.push(...lines);
+      for (const line of lines) this.said.push({ line, at: performance.now() });
     });
     this.exited = new Promise((resolve) => this.#child.once('close', (code, signal) => resolve(code ?? signal!)));
+  }
+
+  get lines(): string[] {
+    return this.said.map(({ line }) => line);
   }
 
   async says(line: string): Promise<void> {
