@@ -98,6 +98,13 @@ describe('@QueueConsumer', () => {
     expect(view.lastError).toBe('attempt 2 failed');
   });
 
+  it.each([{ concurrency: 0 }, { leaseSeconds: 3601 }, { leaseSeconds: NaN }, { maxHoldSeconds: 90_000 }])(
+    'refuses options out of their range: %o',
+    (options) => {
+      expect(() => QueueConsumer('embeddings', options)).toThrow(RangeError);
+    },
+  );
+
   it('retries what gives a result that is too large to be kept', async () => {
     const { queue, module } = consumerModule({}, async () => 'x'.repeat(300_000));
     const app = await start(module);

@@ -6,6 +6,7 @@ import { type JobHandler, QueueConsumer } from '../../src/queue/queue-consumer.d
 import { QueueModule } from '../../src/queue/queue.module.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import type { LeasedJob } from '../../src/queue/queue.types.js';
+import { ConsumerProcess } from '../queue/consumer-process.js';
 import { TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
@@ -16,6 +17,7 @@ const FLOOD = size('SOAK_FLOOD_JOBS', 50_000);
 const SECONDS = size('SOAK_FAIR_SECONDS', 60);
 const SLOTS = 4;
 const OTHERS = 9;
+const PROCESSES = 3;
 
 interface Start {
   readonly projectId: ProjectId;
@@ -146,5 +148,45 @@ describe('fairness', { timeout: 600_000 }, () => {
     const jain = sum ** 2 / (times.length * times.reduce((a, b) => a + b * b, 0));
     figure(`ten equal loads, ${(sum / 1000).toFixed(0)} s of work: Jain index ${jain.toFixed(4)}`);
     expect(jain).toBeGreaterThanOrEqual(0.95);
+  });
+});
+
+describe('fairness over several processes', { timeout: 600_000 }, () => {
+  it('a newcomer starts within ready projects × processes + slots leases', async () => {
+    await using redis = await ownRedis();
+    await using app = await TestApp.start({ servers: { state: redis } });
+    const queues = app.get(QueueService);
+    const env = { CONCURRENCY: String(SLOTS), WORK_MS: '10', LEASE_SECONDS: '30' };
+    const consumers = Array.from({ length: PROCESSES }, () => new ConsumerProcess(redis.appUrl, env));
+    try {
+      await Promise.all(consumers.map((each) => each.says('ready')));
+      const flood = newProject();
+      for (let i = 0; i < FLOOD; i += 100)
+        await queues.enqueue(
+          flood,
+          'embeddings',
+          Array.from({ length: 100 }, () => ({ task: { doc_id: 'd', chunks: [] } })),
+        );
+      const heard = (): { line: string; at: number }[] =>
+        consumers.flatMap(({ said }) => said).filter(({ line }) => line.startsWith('start'));
+      const added = new Map<string, number>();
+      for (let i = 0; i < OTHERS; i += 1) {
+        const at = performance.now();
+        const [job] = await queues.enqueue(newProject(), 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
+        added.set(`start ${job!.jobId} 1`, at);
+      }
+      await until(() => [...added.keys()].every((line) => heard().some((each) => each.line === line)), 'each started');
+      const all = heard().sort((a, b) => a.at - b.at);
+      const leases = [...added].map(
+        ([line, from]) => all.findIndex((each) => each.line === line) - all.findIndex(({ at }) => at >= from) + 1,
+      );
+      const most = (OTHERS + 1) * PROCESSES + PROCESSES * SLOTS;
+      figure(
+        `the same with ${PROCESSES} processes: started after ${Math.max(...leases)} leases at most; ${most} may be`,
+      );
+      expect(Math.max(...leases)).toBeLessThanOrEqual(most);
+    } finally {
+      await Promise.all(consumers.map((each) => each[Symbol.asyncDispose]()));
+    }
   });
 });
