@@ -29,13 +29,13 @@ function checked(plain) {
   return value;
 }
 
-async function ours(url) {
+async function ours(url, withMemory) {
   const { startApplication } = await import('../application.mjs');
   const { CacheService } = await import('../../dist/cache/cache.service.js');
   const { EntryType } = await import('../../dist/cache/entry/entry-type.js');
-  const app = await startApplication(url.app);
+  const app = await startApplication(url.app, { CACHE_L1: withMemory ? 'on' : 'off' });
   const cache = app.get(CacheService);
-  const type = new EntryType({ name: 'article', type: Article, ttlMs: TTL_MS, earlyRefresh: 0 });
+  const type = new EntryType({ name: 'article', type: Article, ttlMs: TTL_MS, earlyRefresh: 0, l1: withMemory });
   return {
     get: (projectId, id, load) => cache.getOrLoad(projectId, type.of(id), load),
     stop: () => app.stop(),
@@ -45,7 +45,7 @@ async function ours(url) {
 async function bento(url, withMemory) {
   const connection = new Redis(url.admin);
   let store = bentostore();
-  if (withMemory) store = store.useL1Layer(memoryDriver({ maxSize: '50mb' }));
+  if (withMemory) store = store.useL1Layer(memoryDriver({ maxSize: '50mb', maxItems: 10_000 }));
   store = store.useL2Layer(redisDriver({ connection }));
   if (withMemory) store = store.useBus(redisBusDriver({ connection: { ...connection.options } }));
   const cache = new BentoCache({ default: 'all', stores: { all: store } });
@@ -66,7 +66,8 @@ async function cacheManager(url) {
 
 /** By name. `@nestjs/cache-manager` injects exactly this object of cache-manager. */
 export const STORES = {
-  ours,
+  ours: (url) => ours(url, false),
+  'ours, L1 and L2': (url) => ours(url, true),
   'bentocache, L2': (url) => bento(url, false),
   'bentocache, L1 and L2': (url) => bento(url, true),
   '@nestjs/cache-manager on @keyv/redis': cacheManager,

@@ -1,9 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
+import { monotonicMs } from '../common/time.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
+import { RedisTracking } from '../redis/redis-tracking.js';
 import { CacheEpoch, parseMark } from './cache-epoch.js';
 import { CacheKeys } from './cache.keys.js';
 import { CacheSweeper } from './cache.sweeper.js';
+import type { TrackedRead } from './l1.js';
 
 // The first byte of `clean:…`: the hot path looks no further.
 const CLEAN = 0x63;
@@ -16,22 +19,28 @@ export class CacheReader {
     private readonly epoch: CacheEpoch,
     private readonly sweeper: CacheSweeper,
     private readonly keys: CacheKeys,
+    private readonly tracking: RedisTracking,
   ) {}
 
-  /** One command when nothing is being swept. @returns the stored bytes; none for a key of another kind. */
-  async read(projectId: ProjectId, key: string): Promise<Buffer | undefined> {
-    return (await this.readWith(projectId, key))[0];
-  }
-
   /**
-   * {@link read}, and what stands at a second key, which is shown as it is.
-   * @returns both, of the same moment.
+   * One command when nothing is being swept.
+   * @param beside a second key, which is shown as it is.
+   * @param tracked a read of the key that L1 has begun: it learns whether it may be kept, for a `PTTL` in the same write.
+   * @returns the stored bytes of the key, none for a key of another kind; and those beside, of the same moment.
    */
-  async readWith(projectId: ProjectId, key: string, ...beside: [] | [string]): Promise<[Buffer?, Buffer?]> {
-    const reply = await this.#mget(key, ...beside, this.keys.epoch(projectId));
+  async read(
+    projectId: ProjectId,
+    key: string,
+    beside: readonly [] | readonly [string] = [],
+    tracked?: TrackedRead<unknown>,
+  ): Promise<[Buffer?, Buffer?]> {
+    const keys = [key, ...beside, this.keys.epoch(projectId)];
+    const sentAt = monotonicMs();
+    const [reply, leftMs] = tracked ? await this.#readTracked(keys) : [await this.#mget(...keys), 0];
     const mark = reply.at(-1);
-    if (mark?.[0] === CLEAN) return [reply[0] ?? undefined, (beside.length > 0 && reply[1]) || undefined];
-    return this.#readUnsettled(projectId, key, beside, mark);
+    if (mark?.[0] !== CLEAN) return this.#readUnsettled(projectId, key, beside, mark);
+    tracked?.visible(sentAt, leftMs);
+    return [reply[0] ?? undefined, (beside.length > 0 && reply[1]) || undefined];
   }
 
   /** @returns whether something stands at the key that is no string, which {@link read} cannot tell from nothing. */
@@ -56,6 +65,13 @@ export class CacheReader {
     const current = parseMark(reply.at(-1));
     const visible = current !== undefined && (!current.dirty || current.epoch === fresh);
     return visible ? [reply[0] ?? undefined, (beside.length > 0 && reply[1]) || undefined] : [];
+  }
+
+  // Should the key change between the two, Redis tells of it, since the first has read it.
+  #readTracked(keys: readonly string[]): Promise<[(Buffer | null)[], number]> {
+    return this.tracking.read('cache.read', (client) =>
+      Promise.all([client.mgetBuffer(...keys), client.pttl(keys[0]!)]),
+    );
   }
 
   #mget(...keys: string[]): Promise<(Buffer | null)[]> {

@@ -65,6 +65,11 @@ export class CacheKeys {
     return this.keys.key(projectId, 'cache', 'lease', type, id);
   }
 
+  /** Channel, on the state server: a load for which others wait has ended, `stored` or `open`. */
+  loaded(projectId: ProjectId, type: string, id: string): string {
+    return this.keys.key(projectId, 'cache', 'loaded', type, id);
+  }
+
   /** The greatest fence of a lock that wrote the document. String, on the cache server; TTL 7 days. */
   guard(projectId: ProjectId, docId: string): string {
     return this.keys.key(projectId, 'cache', 'fence', docId);

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Counter } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import { Lru } from '../common/lru.js';
 import { MetricsRegistry } from '../common/metrics-registry.js';
 import type { ProjectId } from '../common/project-id.js';
@@ -12,6 +12,9 @@ export type ReadOutcome = 'hit' | 'miss' | 'invalid';
  * for it; `direct`: Redis was away, nothing was stored; `stale`: a stale value was served instead of waiting for it.
  */
 export type LoadOutcome = 'stored' | 'lost' | 'failed' | 'full' | 'direct' | 'stale';
+
+/** Where a hit was found: in the process, or in Redis. */
+export type Level = 'l1' | 'redis';
 
 /** Reads of one project's documents that this process has answered since it started, or since it forgot the project. */
 export interface CacheStats {
@@ -26,8 +29,10 @@ const PROJECTS = 1000;
 @Injectable()
 export class CacheMetrics {
   readonly #reads: Record<ReadOutcome, Counter.Internal>;
+  readonly #hits: Record<Level, Counter.Internal>;
   readonly #loads: Counter;
   readonly #swept: Counter;
+  readonly #watched = new Map<string, { readonly bytes: number }>();
   readonly #projects = new Lru<ProjectId, { hits: number; misses: number }>(PROJECTS);
 
   constructor(registry: MetricsRegistry) {
@@ -38,6 +43,22 @@ export class CacheMetrics {
       registers: [registry.registry],
     });
     this.#reads = { hit: reads.labels('hit'), miss: reads.labels('miss'), invalid: reads.labels('invalid') };
+    const hits = new Counter({
+      name: 'cache_hits_total',
+      help: 'Hits by level: l1 is the memory of the process.',
+      labelNames: ['level'],
+      registers: [registry.registry],
+    });
+    this.#hits = { l1: hits.labels('l1'), redis: hits.labels('redis') };
+    const bytes: Gauge = new Gauge({
+      name: 'cache_l1_bytes',
+      help: 'What the values kept in the process take, about.',
+      labelNames: ['of'],
+      registers: [registry.registry],
+      collect: () => {
+        for (const [of, memory] of this.#watched) bytes.set({ of }, memory.bytes);
+      },
+    });
     this.#loads = new Counter({
       name: 'cache_loads_total',
       help: 'Loads through the cache. lost: dropped, since the entry changed meanwhile; direct: Redis was away.',
@@ -51,8 +72,15 @@ export class CacheMetrics {
     });
   }
 
-  read(projectId: ProjectId, outcome: ReadOutcome): void {
+  /** Shows how much the memory holds. @returns it. */
+  watch<M extends { readonly bytes: number }>(of: string, memory: M): M {
+    this.#watched.set(of, memory);
+    return memory;
+  }
+
+  read(projectId: ProjectId, outcome: ReadOutcome, level: Level = 'redis'): void {
     this.#reads[outcome].inc();
+    if (outcome === 'hit') this.#hits[level].inc();
     let counts = this.#projects.get(projectId);
     if (!counts) {
       counts = { hits: 0, misses: 0 };

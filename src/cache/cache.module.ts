@@ -12,6 +12,7 @@ import { EntryCache } from './entry/entry-cache.js';
 import { EntryCodec } from './entry/entry-codec.js';
 import { EntryLoads } from './entry/entry-loads.js';
 import { EntryScripts } from './entry/entry.scripts.js';
+import { LoadWakes } from './entry/load-wakes.js';
 
 /** The cache: documents, shared with other programs, and what other modules load through it. */
 @Module({
@@ -26,6 +27,7 @@ import { EntryScripts } from './entry/entry.scripts.js';
     DocumentCodec,
     EntryScripts,
     EntryCodec,
+    LoadWakes,
     EntryLoads,
     EntryCache,
     CacheService,

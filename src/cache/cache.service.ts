@@ -5,6 +5,7 @@ import { invalid } from '../common/validation.js';
 import { AppConfig } from '../config/app-config.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
+import { RedisTracking } from '../redis/redis-tracking.js';
 import { CacheEpoch } from './cache-epoch.js';
 import { CacheReader } from './cache-reader.js';
 import { CacheKeys, DOCUMENT_TYPE } from './cache.keys.js';
@@ -16,6 +17,7 @@ import { DocumentDto } from './dto/document.dto.js';
 import { EntryCache } from './entry/entry-cache.js';
 import type { Loader } from './entry/entry-loads.js';
 import { type Entry, type EntryName, EntryType, type LoadPolicy } from './entry/entry-type.js';
+import { L1, type TrackedRead } from './l1.js';
 
 /** A document: the four fields that every program agrees on. */
 export interface Document {
@@ -46,6 +48,7 @@ const MAX_ROUNDS = 200;
 export class CacheService implements OnModuleInit {
   /** Documents as entries: `cache.getOrLoad(projectId, cache.documents.of('guide'), loader)`. */
   readonly documents: EntryType<DocumentDto>;
+  readonly #l1: L1<StoredDocument>;
 
   constructor(
     private readonly config: AppConfig,
@@ -59,7 +62,9 @@ export class CacheService implements OnModuleInit {
     private readonly purges: PurgeRegistry,
     private readonly figures: StatsRegistry,
     private readonly entries: EntryCache,
+    private readonly tracking: RedisTracking,
   ) {
+    this.#l1 = metrics.watch('documents', new L1<StoredDocument>(tracking));
     this.documents = new EntryType({
       name: DOCUMENT_TYPE,
       type: DocumentDto,
@@ -67,6 +72,7 @@ export class CacheService implements OnModuleInit {
       compressFrom: config.CACHE_COMPRESS_MIN_BYTES > 0 ? config.CACHE_COMPRESS_MIN_BYTES : Infinity,
       fields: ['id', 'title', 'content', 'version'],
       accepts: ({ id }, of) => id === of,
+      l1: true,
     });
   }
 
@@ -74,7 +80,7 @@ export class CacheService implements OnModuleInit {
     // The purge sweeps for itself; the mark goes last, because what it hides would come back to life without it.
     this.purges.register(
       'cache',
-      (projectId) => this.epoch.invalidate(projectId),
+      (projectId) => this.#invalidate(projectId),
       (projectId) => [this.keys.epoch(projectId)],
     );
     this.figures.register('cache', async (projectId) => {
@@ -94,7 +100,7 @@ export class CacheService implements OnModuleInit {
     projectId: ProjectId,
     entry: Entry<T>,
     loader: Loader<T>,
-    overrides: Partial<LoadPolicy> = {},
+    overrides?: Partial<LoadPolicy>,
   ): Promise<T> {
     return this.entries.getOrLoad(projectId, entry, loader, overrides);
   }
@@ -105,9 +111,23 @@ export class CacheService implements OnModuleInit {
     else await this.entries.drop(projectId, entry);
   }
 
-  /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. */
-  get(projectId: ProjectId, docId: string): Promise<StoredDocument | undefined> {
-    return this.#read(projectId, this.keys.doc(projectId, docId), docId);
+  /** @returns the document, or `undefined` when there is none or what is stored is no document of this id. Read-only. */
+  async get(projectId: ProjectId, docId: string): Promise<StoredDocument | undefined> {
+    const key = this.keys.doc(projectId, docId);
+    const markKey = this.keys.epoch(projectId);
+    const kept = this.#l1.get(markKey, key);
+    if (kept) {
+      this.metrics.read(projectId, 'hit', 'l1');
+      return kept;
+    }
+    const tracked = this.#l1.begin(markKey, key);
+    try {
+      const found = await this.#read(projectId, key, docId, undefined, tracked);
+      if (found) tracked?.keep(found.own(), found.json.length);
+      return found;
+    } finally {
+      tracked?.end();
+    }
   }
 
   /** @returns that version of the document, or `undefined`, as {@link get}. */
@@ -136,15 +156,10 @@ export class CacheService implements OnModuleInit {
     const { id: docId, version } = document;
     let expected: Buffer = NOTHING;
     let value = encoded;
+    const key = this.keys.doc(projectId, docId);
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const reply = await this.scripts.put(projectId, {
-        docId,
-        version,
-        expected,
-        value,
-        ttlMs: ttlSeconds * 1000,
-        fence,
-      });
+      const input = { docId, version, expected, value, ttlMs: ttlSeconds * 1000, fence };
+      const reply = await this.scripts.put(projectId, input).finally(() => this.tracking.forget(key));
       if (reply.outcome === 'stored') return;
       if (reply.outcome === 'fenced') {
         throw new AppError('lock_lost', 'cache.put', 'A later holder of the lock has written the document.');
@@ -164,7 +179,8 @@ export class CacheService implements OnModuleInit {
    * background. A document that does not exist is fine.
    */
   async delete(projectId: ProjectId, docId: string): Promise<void> {
-    await this.scripts.delete(projectId, docId);
+    const key = this.keys.doc(projectId, docId);
+    await this.scripts.delete(projectId, docId).finally(() => this.tracking.forget(key));
     this.sweeper.sweepSoon(projectId);
   }
 
@@ -174,7 +190,7 @@ export class CacheService implements OnModuleInit {
    * other programs write may be hidden or dropped.
    */
   async invalidateAll(projectId: ProjectId): Promise<void> {
-    await this.epoch.invalidate(projectId);
+    await this.#invalidate(projectId);
     this.sweeper.sweep(projectId);
   }
 
@@ -183,8 +199,19 @@ export class CacheService implements OnModuleInit {
     return this.metrics.stats(projectId);
   }
 
-  async #read(projectId: ProjectId, key: string, docId: string, version?: number): Promise<StoredDocument | undefined> {
-    const stored = await this.reader.read(projectId, key);
+  async #invalidate(projectId: ProjectId): Promise<void> {
+    const key = this.keys.epoch(projectId);
+    await this.epoch.invalidate(projectId).finally(() => this.tracking.forget(key));
+  }
+
+  async #read(
+    projectId: ProjectId,
+    key: string,
+    docId: string,
+    version?: number,
+    tracked?: TrackedRead<StoredDocument>,
+  ): Promise<StoredDocument | undefined> {
+    const [stored] = await this.reader.read(projectId, key, [], tracked);
     if (!stored) {
       this.metrics.read(projectId, (await this.reader.isForeignKind(key)) ? 'invalid' : 'miss');
       return undefined;

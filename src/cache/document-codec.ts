@@ -34,7 +34,14 @@ export class StoredDocument {
   /** Its fields; parsed at the first use. */
   get document(): DocumentDto {
     this.#document ??= pick(JSON.parse(this.json.toString()) as DocumentDto);
-    return this.#document;
+    return Object.freeze(this.#document);
+  }
+
+  /** @returns the same in memory of its own: what Redis sent is part of something larger, which would stay with it. */
+  own(): StoredDocument {
+    const json = Buffer.allocUnsafeSlow(this.json.length);
+    this.json.copy(json);
+    return new StoredDocument(json, this.etag, this.#document);
   }
 }
 

@@ -1,30 +1,57 @@
-/** A map that keeps the `capacity` entries used last: a memory of the process that no number of projects can grow. */
-export class Lru<K, V> {
-  readonly #entries = new Map<K, V>();
+interface Slot<V> {
+  readonly value: V;
+  readonly weight: number;
+}
 
-  constructor(private readonly capacity: number) {}
+/**
+ * A map that keeps the `capacity` entries used last, and of these only so many as weigh `maxWeight` together: a memory of the
+ * process that no number of projects can grow.
+ */
+export class Lru<K, V> {
+  readonly #entries = new Map<K, Slot<V>>();
+  #weight = 0;
+
+  constructor(
+    private readonly capacity: number,
+    private readonly maxWeight = Infinity,
+  ) {}
 
   get size(): number {
     return this.#entries.size;
   }
 
+  get weight(): number {
+    return this.#weight;
+  }
+
   /** @returns the value, which counts as used now. */
   get(key: K): V | undefined {
-    const value = this.#entries.get(key);
-    if (value === undefined) return undefined;
+    const slot = this.#entries.get(key);
+    if (slot === undefined) return undefined;
     // A Map keeps the order of insertion: what was used last stands last.
     this.#entries.delete(key);
-    this.#entries.set(key, value);
-    return value;
+    this.#entries.set(key, slot);
+    return slot.value;
   }
 
   delete(key: K): void {
+    this.#weight -= this.#entries.get(key)?.weight ?? 0;
     this.#entries.delete(key);
   }
 
-  set(key: K, value: V): void {
-    this.#entries.delete(key);
-    if (this.#entries.size >= this.capacity) this.#entries.delete(this.#entries.keys().next().value as K);
-    this.#entries.set(key, value);
+  clear(): void {
+    this.#entries.clear();
+    this.#weight = 0;
+  }
+
+  /** @param weight in the unit of `maxWeight`; what weighs more than that alone is not kept. */
+  set(key: K, value: V, weight = 0): void {
+    this.delete(key);
+    if (weight > this.maxWeight) return;
+    while (this.#entries.size >= this.capacity || this.#weight + weight > this.maxWeight) {
+      this.delete(this.#entries.keys().next().value as K);
+    }
+    this.#entries.set(key, { value, weight });
+    this.#weight += weight;
   }
 }

@@ -7,6 +7,7 @@ import {
   IsBoolean,
   IsIn,
   IsInt,
+  IsObject,
   IsOptional,
   Max,
   Min,
@@ -47,7 +48,8 @@ export class RateRule extends BucketPolicy {
   dry_run?: boolean;
 }
 
-const bucketOf = ({ window_seconds, per_user }: RateRule): string => `${window_seconds} ${per_user ?? false}`;
+// Also asked of what is no rule, and refused for that.
+const bucketOf = (rule: RateRule | null): string => `${rule?.window_seconds} ${rule?.per_user ?? false}`;
 
 function DiffersFromFirst(): PropertyDecorator {
   return ValidateBy({
@@ -68,6 +70,7 @@ export class RatePolicy extends RateRule {
   @ArrayMaxSize(5)
   @ArrayUnique(bucketOf, { message: 'also must differ in window_seconds or per_user' })
   @DiffersFromFirst()
+  @IsObject({ each: true })
   @ValidateNested({ each: true })
   @Type(() => RateRule)
   also?: RateRule[];
@@ -114,12 +117,14 @@ export class WindowLimits {
 export class QuotaPolicy {
   /** Calendar windows in UTC. */
   @ApiPropertyOptional()
+  @IsObject()
   @ValidateNested()
   @Type(() => WindowLimits)
   limits: WindowLimits = new WindowLimits();
 
   /** Token bucket beside the windows. */
   @IsOptional()
+  @IsObject()
   @ValidateNested()
   @Type(() => BucketPolicy)
   bucket?: BucketPolicy;

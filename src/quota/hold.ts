@@ -82,7 +82,15 @@ export class Hold implements AsyncDisposable {
  */
 export function metered<T>(reserve: () => Promise<Hold>, amountOf: (value: T) => number): MonoTypeOperatorFunction<T> {
   return (source: Observable<T>) =>
-    defer(() => from(reserve())).pipe(
+    defer(() => {
+      let left = false;
+      const reserved = reserve().then(async (hold) => {
+        // Nobody is there any more to whom it could be delivered.
+        if (left) await hold.release();
+        return hold;
+      });
+      return from(reserved).pipe(finalize(() => (left = true)));
+    }).pipe(
       concatMap((hold) =>
         source.pipe(
           concatMap((value) => from(hold.use(amountOf(value))).pipe(map((goOn) => ({ value, goOn })))),

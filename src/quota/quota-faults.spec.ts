@@ -140,6 +140,7 @@ describe('limits without Redis', () => {
       .put('/quotas/lenient')
       .send({ limits: { day: 5 }, on_redis_failure: 'open' })
       .expect(200);
+    const keyed = () => owner.post('/quotas/embeddings/consume').set('Idempotency-Key', 'frozen').send({ amount: 7 });
     process.kill(redis.pid, 'SIGSTOP');
     try {
       const calls = [
@@ -147,6 +148,7 @@ describe('limits without Redis', () => {
         owner.post('/rate-limits/search/consume').expect(200),
         owner.post('/quotas/lenient/consume').send({ amount: 1 }).expect(200),
         owner.post('/quotas/embeddings/consume').send({ amount: 1 }).expect(503),
+        keyed().expect(503),
       ];
       const [, search, lenient] = await Promise.all(calls);
       expect(search!.body).toMatchObject({ allowed: true, degraded: true });
@@ -158,5 +160,8 @@ describe('limits without Redis', () => {
     // What was on the wire came after its not-after: nothing was charged.
     expect((await owner.get('/quotas/lenient').expect(200)).body.windows.day.used).toBe(0);
     expect((await owner.get('/quotas/embeddings').expect(200)).body.windows.day.used).toBe(0);
+    await keyed().expect(200);
+    expect((await keyed().expect(200)).body.windows.day.used).toBe(7);
+    expect((await owner.get('/quotas/embeddings').expect(200)).body.windows.day.used).toBe(7);
   });
 });

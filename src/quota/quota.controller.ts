@@ -117,12 +117,12 @@ export class QuotaController {
   }
 }
 
-function toItem(item: ChargeItemDto, index: number): RateItem | QuotaItem {
-  const { resource, amount, kinds, action, cost } = item;
-  const quantity = amount ?? (kinds && 0);
-  if (action === undefined && resource !== undefined && quantity !== undefined && cost === undefined)
+function toItem({ resource, amount, kinds, action, cost }: ChargeItemDto, index: number): RateItem | QuotaItem {
+  // Names and kinds may be null, as programs write what they leave out.
+  const quantity = amount ?? (kinds ? 0 : undefined);
+  if (resource && !action && quantity !== undefined && cost === undefined)
     return { resource, amount: quantity, ...(kinds ? { kinds } : {}) };
-  if (action !== undefined && resource === undefined && quantity === undefined) return { action, cost: cost ?? 1 };
+  if (action && !resource && quantity === undefined) return { action, cost: cost ?? 1 };
   throw invalid('quota.consume-all', [
     { field: `items.${index}`, message: 'must have a resource and its amount, or an action and its cost' },
   ]);

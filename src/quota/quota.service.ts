@@ -262,7 +262,7 @@ export class QuotaService implements OnModuleInit {
     const answer =
       asked.every((item) => 'action' in item) && idempotencyKey === undefined
         ? await this.scripts.hit(projectId, asked, { user, peek, strict: true })
-        : await this.scripts.charge(projectId, asked, this.keys.replay(projectId, op, idempotencyKey, items), {
+        : await this.scripts.charge(projectId, asked, this.keys.replay(projectId, op, idempotencyKey, [items, user]), {
             user,
             peek,
           });

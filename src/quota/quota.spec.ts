@@ -88,6 +88,11 @@ describe('quotas', () => {
         ]),
       ),
     ).toEqual({ code: 'quota_exceeded', rule: 'pages.month' });
+    const twice = { action: 'search', cost: 2 };
+    expect(await refused(quotas.consumeAll(projectId, [twice, twice]))).toEqual({
+      code: 'rate_limited',
+      rule: 'search',
+    });
     expect(await refused(quotas.consumeAll(projectId, [items[0]!, { resource: 'unknown', amount: 1 }]))).toMatchObject({
       code: 'not_found',
     });
@@ -220,34 +225,6 @@ describe('quotas', () => {
     await all(1).expect(200);
     await all(2).expect(409);
     expect((await caller.get('/quotas/pages').expect(200)).body.windows.month.used).toBe(26);
-  });
-
-  it('show their usage window by window, out of the very counters that limit', async () => {
-    const caller = await app.caller('editor');
-    await caller.post('/quotas/pages/consume').send({ amount: 4 }).expect(200);
-    await caller.post('/quotas/pages/consume').send({ amount: 3 }).expect(200);
-    const usage = async (query: string): Promise<{ start: string; used: number }[]> =>
-      (await caller.get(`/quotas/pages/usage?${query}`).expect(200)).body.items;
-    const sum = (items: { used: number }[]): number => items.reduce((total, { used }) => total + used, 0);
-
-    const days = await usage('granularity=day');
-    expect(days).toHaveLength(31);
-    expect(days.at(-1)).toEqual({ start: expect.stringMatching(/T00:00:00\.000Z$/), used: 7 });
-    expect(sum(await usage('granularity=hour'))).toBe(7);
-    expect(sum(await usage('granularity=minute'))).toBe(7);
-    const past = await usage('granularity=day&from=2024-02-28T10:00:00Z&to=2024-03-01T00:00:00.000Z');
-    expect(past.map(({ start, used }) => [start.slice(0, 10), used])).toEqual([
-      ['2024-02-28', 0],
-      ['2024-02-29', 0],
-    ]);
-    for (const wrong of [
-      '',
-      'granularity=month',
-      'granularity=day&from=yesterday',
-      'granularity=day&from=2025-01-02T00:00:00Z&to=2025-01-01T00:00:00Z',
-      'granularity=minute&from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z',
-    ])
-      expect((await caller.get(`/quotas/pages/usage?${wrong}`).expect(400)).body.code).toBe('validation_failed');
   });
 
   it('know no resource that nobody gave a policy, refuse bad input, and are for their roles only', async () => {

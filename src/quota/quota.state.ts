@@ -15,6 +15,8 @@ export interface BucketState {
   readonly perUser?: true;
   /** It refuses nothing: `retryMs` says what it would have refused. */
   readonly dry?: true;
+  /** Of a resource: open holds weigh in it, and may give something back at any moment. */
+  readonly held?: true;
 }
 
 /** A calendar window as it stood when it was asked. */
@@ -72,7 +74,7 @@ export function readRules(report: readonly number[], dry = false): RulesState {
   for (let i = 0; i < report.length; i += WINDOW_LENGTH) {
     const kind = WINDOW_KINDS[report[i]! - 1];
     if (kind === undefined) {
-      bucket = readBucket(report, i + 1);
+      bucket = { ...readBucket(report, i + 1), ...(report[i + 6] === 1 ? { held: true } : {}) };
       break;
     }
     windows.push({

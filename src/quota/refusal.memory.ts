@@ -73,7 +73,7 @@ export class RefusalMemory {
     if (sent < memory.since || new Set(keys).size < keys.length) return;
     const now = monotonicMs();
     items.forEach(({ item, state }, i) => {
-      if (mayBeReleased(item, state) || ('kinds' in item && item.kinds)) return;
+      if (mayBeReleased(state) || ('kinds' in item && item.kinds)) return;
       const cost = retryOf(state) > 0 ? costOf(item) : Infinity;
       const before = memory.seen.get(keys[i]!);
       if (before && now < before.until && before.cost <= cost) return;
@@ -97,9 +97,8 @@ export class RefusalMemory {
   }
 }
 
-// A bucket does not tell of holds, windows do.
-function mayBeReleased(item: RateItem | QuotaItem, { windows }: RulesState): boolean {
-  return 'resource' in item && (windows.length === 0 || windows.some(({ held }) => held > 0));
+function mayBeReleased({ windows, bucket }: RulesState): boolean {
+  return bucket?.held === true || windows.some(({ held }) => held > 0);
 }
 
 /** How long an item is refused by its rules that are not dry, in ms; 0 when they do not refuse it. */

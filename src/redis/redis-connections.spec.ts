@@ -40,6 +40,14 @@ describe('the connections of a process', () => {
     expect(await connections(app.state)).toEqual(['state', 'subscriber']);
   });
 
+  it('are two more to the server with the documents where values are kept in the process', async () => {
+    await using state = await ownRedis('state');
+    await using cache = await ownRedis('cache');
+    await using app = await TestApp.start({ servers: { state, cache }, env: { CACHE_L1: 'on' } });
+    expect(await connections(app.state)).toEqual(['state', 'subscriber']);
+    expect(await connections(app.cache)).toEqual(['cache', 'invalidations', 'tracked']);
+  });
+
   it.each(['state', 'cache', 'subscriber'] as const)('come back when the one for %s is killed', async (role) => {
     await using state = await ownRedis('state');
     await using cache = await ownRedis('cache');

@@ -7,13 +7,29 @@ import { withDeadline } from './deadline.js';
 /** A client that carries commands, of one server or of a Cluster. */
 export type RedisClient = Redis | Cluster;
 
-/** The connections of the process, by role: at most three per server. `cache` is `state` where there is one server. */
+/** A pair of connections to the server of documents: Redis tells on the one what became of that which the other has read. */
+export interface TrackedPair {
+  readonly reads: Redis;
+  readonly invalidations: Redis;
+}
+
+/**
+ * The connections of the process, by role: a fixed number, at most three per server, or four where one server does everything.
+ * `cache` is `state` where there is one server; `tracked` is there when values are kept in the process (`CACHE_L1`).
+ */
 export class RedisConnections implements OnApplicationShutdown {
   constructor(
     readonly state: RedisClient,
     readonly cache: RedisClient,
     readonly subscriber: RedisClient,
+    readonly tracked?: TrackedPair,
   ) {}
+
+  /** Each connection once. */
+  get all(): RedisClient[] {
+    const { reads, invalidations } = this.tracked ?? {};
+    return [...new Set([this.state, this.cache, this.subscriber, reads, invalidations])].filter((client) => !!client);
+  }
 
   /** @returns the command connection of a role. */
   command(role: RedisRole): RedisClient {
@@ -27,9 +43,8 @@ export class RedisConnections implements OnApplicationShutdown {
 
   /** Ends the connections when no request is left: politely, and without waiting for a Redis that does not answer. */
   async onApplicationShutdown(): Promise<void> {
-    const clients = [...new Set([this.state, this.cache, this.subscriber])];
-    await Promise.allSettled(clients.map((client) => withDeadline(() => client.quit(), CALL_TIMEOUT_MS)));
-    for (const client of clients) client.disconnect();
+    await Promise.allSettled(this.all.map((client) => withDeadline(() => client.quit(), CALL_TIMEOUT_MS)));
+    for (const client of this.all) client.disconnect();
   }
 }
 
@@ -53,7 +68,7 @@ export async function ready(connections: RedisConnections, config: AppConfig): P
     answering(setting, connections.subscriber),
     ...(connections.separateCache ? [answering('REDIS_CACHE_URL', connections.cache)] : []),
   ]).catch((error: unknown) => {
-    for (const client of [connections.state, connections.cache, connections.subscriber]) client.disconnect();
+    for (const client of connections.all) client.disconnect();
     throw error;
   });
   await refuseEviction(connections, config, setting);

@@ -1,5 +1,5 @@
 import { ClusterModule, ClusterService, RedisModule as LibraryModule, RedisService } from '@liaoliaots/nestjs-redis';
-import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Logger, Module } from '@nestjs/common';
 import type { Cluster, Redis } from 'ioredis';
 import { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions, SUBSCRIBER_OPTIONS } from './connection-options.js';
@@ -11,6 +11,7 @@ import { ready, RedisConnections } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
 import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
+import { RedisTracking } from './redis-tracking.js';
 import { ScriptRunner } from './script-runner.js';
 
 /**
@@ -31,7 +32,7 @@ export class RedisModule {
           ? {
               provide: RedisConnections,
               inject: [ClusterService],
-              useFactory: (service: ClusterService) => ready(fromCluster(service), config),
+              useFactory: (service: ClusterService) => ready(fromCluster(service, config), config),
             }
           : {
               provide: RedisConnections,
@@ -44,8 +45,18 @@ export class RedisModule {
         ScriptRunner,
         ProjectScan,
         RedisSubscriber,
+        RedisTracking,
       ],
-      exports: [KeyBuilder, RedisConnections, RedisGateway, RedisClock, ScriptRunner, ProjectScan, RedisSubscriber],
+      exports: [
+        KeyBuilder,
+        RedisConnections,
+        RedisGateway,
+        RedisClock,
+        ScriptRunner,
+        ProjectScan,
+        RedisSubscriber,
+        RedisTracking,
+      ],
     };
   }
 }
@@ -57,6 +68,12 @@ function serverLibrary(config: AppConfig): DynamicModule {
       ? [{ namespace: 'cache', ...redisOptions(config, 'cache', COMMAND_OPTIONS, 'cache') }]
       : []),
     { namespace: 'subscriber', ...redisOptions(config, 'state', SUBSCRIBER_OPTIONS, 'subscriber') },
+    ...(config.CACHE_L1
+      ? [
+          { namespace: 'tracked', ...redisOptions(config, 'cache', COMMAND_OPTIONS, 'tracked') },
+          { namespace: 'invalidations', ...redisOptions(config, 'cache', SUBSCRIBER_OPTIONS, 'invalidations') },
+        ]
+      : []),
   ];
   return LibraryModule.forRoot({
     config: roles.map((role) => ({ ...role, onClientCreated: (client: Redis) => attach(client, role.namespace) })),
@@ -91,10 +108,15 @@ function fromServers(service: RedisService, config: AppConfig): RedisConnections
     state,
     config.REDIS_CACHE_URL ? service.getOrThrow('cache') : state,
     service.getOrThrow('subscriber'),
+    config.CACHE_L1
+      ? { reads: service.getOrThrow('tracked'), invalidations: service.getOrThrow('invalidations') }
+      : undefined,
   );
 }
 
-function fromCluster(service: ClusterService): RedisConnections {
+function fromCluster(service: ClusterService, config: AppConfig): RedisConnections {
+  // Tracking is a matter of one server; a pair for each of a Cluster, through fail-overs and resharding, is not proven.
+  if (config.CACHE_L1) new Logger('Redis').warn('CACHE_L1 has no effect on Redis Cluster');
   const state = service.getOrThrow('state') as unknown as Cluster;
   return new RedisConnections(state, state, service.getOrThrow('subscriber') as unknown as Cluster);
 }

@@ -53,6 +53,8 @@ describe('on a Redis Cluster of three masters', () => {
         REDIS_CLUSTER_NODES: servers.map(({ port }) => `127.0.0.1:${port}`).join(','),
         REDIS_USERNAME: 'api',
         REDIS_PASSWORD: passwords.app,
+        // Has no effect here, and does no harm.
+        CACHE_L1: 'on',
         AUTH_JWT_SECRET: JWT_SECRET,
       }),
     );

@@ -127,7 +127,7 @@ export class Caller implements AsyncDisposable {
 /** @returns `ok`, or the code of the error; `degraded` for what passed because Redis did not answer in time. */
 export function verdict(call: Promise<unknown>): Promise<string> {
   return call.then(
-    (value) => ((value as { degraded?: true } | undefined)?.degraded ? 'degraded' : 'ok'),
+    (value) => ([value].flat().some((item) => (item as { degraded?: true } | undefined)?.degraded) ? 'degraded' : 'ok'),
     (error: unknown) => {
       if (error instanceof CallError) return error.code;
       throw error;

@@ -44,27 +44,25 @@ describe('eight processes on one project', { timeout: TIMEOUT_MS }, () => {
   });
 
   type Key = { idempotencyKey: string };
+  type Call = (caller: Caller, key: Key, number: number) => Promise<unknown>;
 
   /**
    * Lets each process make the same number of calls at once. What gets no answer in time, on a slow machine, is repeated with
    * its key, as callers do. @returns how many ended in which way.
    */
-  async function all(
-    call: (caller: Caller, key: Key) => Promise<unknown>,
-    count = CALLS,
-  ): Promise<Record<string, number>> {
+  async function all(call: Call, count = CALLS): Promise<Record<string, number>> {
     const counts: Record<string, number> = {};
     const run = randomUUID();
-    const one = async (caller: Caller, key: Key): Promise<void> => {
+    const one = async (caller: Caller, key: Key, number: number): Promise<void> => {
       const name = await until(async () => {
-        const answer = await verdict(call(caller, key));
+        const answer = await verdict(call(caller, key, number));
         return answer === 'redis_unavailable' || answer === 'degraded' ? undefined : answer;
       }, 'an answer');
       counts[name] = (counts[name] ?? 0) + 1;
     };
     await Promise.all(
       callers.flatMap((caller, process) =>
-        Array.from({ length: count }, (_, i) => one(caller, { idempotencyKey: `${run} ${process} ${i}` })),
+        Array.from({ length: count }, (_, i) => one(caller, { idempotencyKey: `${run} ${process} ${i}` }, i)),
       ),
     );
     return counts;
@@ -93,11 +91,11 @@ describe('eight processes on one project', { timeout: TIMEOUT_MS }, () => {
     // Ten users with a hundred each would be more than the second bucket has.
     const users = Array.from({ length: 10 }, (_, i) => `user-${i}`);
     const item = { action: 'several', cost: 1 };
-    let turn = 0;
-    const accepted = await all(({ quotas: other }, key) => {
-      turn += 1;
-      return other.consumeAll(projectId, [item], { ...key, user: users[turn % users.length]! });
-    }, 200);
+    const accepted = await all(
+      ({ quotas: other }, key, number) =>
+        other.consumeAll(projectId, [item], { ...key, user: users[number % users.length]! }),
+      200,
+    );
     expect(accepted).toEqual({ ok: 700, rate_limited: 200 * PROCESSES - 700 });
     const peeks = await Promise.all(users.map((user) => quotas.peek(projectId, [item], { user })));
     const remaining = peeks.map(({ items }) => items[0]!.state.buckets!.map((bucket) => bucket.remaining));
@@ -188,6 +186,13 @@ describe('eight processes on one project', { timeout: TIMEOUT_MS }, () => {
       expect(counted.used, `seed ${SEED}, round ${round}`).toBeLessThanOrEqual(sums.unknown);
       expect(used - sums.overrun + held).toBeLessThanOrEqual(limit);
       expect(sums.refused).toBeGreaterThan(0);
+      for (const granularity of ['hour', 'day'] as const) {
+        const series = await until(
+          () => callers[0]!.quotas.usage(projectId, 'tokens', { granularity }).catch(() => undefined),
+          'the series',
+        );
+        expect(series.reduce((sum, point) => sum + point.used, 0)).toBe(used);
+      }
       for (const name of ['accepted', 'refused', 'charged', 'overrun', 'unknown'] as const) totals[name] += sums[name];
       totals.operations += PROCESSES * operations;
       await admin.flushdb();

@@ -1,4 +1,4 @@
-import { deepStrictEqual } from 'node:assert/strict';
+import { deepStrictEqual, ok } from 'node:assert/strict';
 import { type Arbitrary, type AsyncCommand, constantFrom, integer, nat, oneof, option, record } from 'fast-check';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { CallError } from './caller.js';
@@ -49,8 +49,6 @@ export class Step implements AsyncCommand<QuotaModel, Real> {
     model.settle();
     const answers = await this.step(model, real);
     deepStrictEqual(answers?.product, answers?.model);
-    // The model is of what Redis decides.
-    if (answers?.product === 'quota_exceeded') await real.world.outliveRefusals();
     model.settle();
     const { windows, bucket } = await real.world.caller.quotas.get(real.projectId, 'tokens');
     const shown = {
@@ -58,6 +56,7 @@ export class Step implements AsyncCommand<QuotaModel, Real> {
       ...(bucket ? { remaining: bucket.remaining } : {}),
     };
     deepStrictEqual(shown, model.view());
+    ok(model.level >= model.leastLevel, `${model.level} are counted where ${model.leastLevel} must be`);
   }
 
   toString(): string {
@@ -104,8 +103,8 @@ const reserve = step(
   async ({ amount, ttlSeconds, onExpiry }, model, { world, projectId, ids }) => {
     const options = { ttlSeconds, onExpiry };
     const product = await outcome(world.caller.reservations.reserve(projectId, 'tokens', amount, options));
-    if (!model.reserve(amount, ttlSeconds, onExpiry)) return { product, model: 'quota_exceeded' };
     const { id } = product as { id: string };
+    if (!model.reserve(id, amount, ttlSeconds, onExpiry)) return { product, model: 'quota_exceeded' };
     ids.push(id);
     return { product, model: { id, amount, expiresAt: model.now + ttlSeconds * 1000 } };
   },

@@ -23,11 +23,23 @@ describe('the reference model', { timeout: TIMEOUT_MS }, () => {
       await world.stepRedis(START - world.now);
       await world.admin.flushdb();
       const model = new QuotaModel(START, POLICIES[0]!);
-      await asyncModelRun(() => ({ model, real: { world, projectId: newProject(), ids: [] } }), run);
+      const projectId = newProject();
+      await asyncModelRun(() => ({ model, real: { world, projectId, ids: [] } }), run);
       check(model);
+      await leavesNothing(projectId);
     });
     await assert(property, { numRuns: scaled(50, 2000), seed: SEED });
     figure('model', { steps: Step.taken - before, seed: SEED });
+  }
+
+  /** Whatever was done, every key but the owner's settings expires, and 30 s after the last of them none is left. */
+  async function leavesNothing(projectId: string): Promise<void> {
+    const settings = `proj:${projectId}:config:limits`;
+    const keys = (await world.keysOf(projectId)).filter((key) => key !== settings);
+    const ends = await Promise.all(keys.map(async (key) => Number(await world.admin.call('PEXPIRETIME', key))));
+    expect(keys.filter((_, i) => ends[i]! <= 0)).toEqual([]);
+    await world.stepRedis(Math.max(world.now, ...ends) + 30_000 - world.now);
+    expect((await world.keysOf(projectId)).filter((key) => key !== settings)).toEqual([]);
   }
 
   it('agrees after every step, and no window is overspent', async () => {

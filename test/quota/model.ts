@@ -13,7 +13,15 @@ interface Cell {
   held: number;
 }
 
+/** Holds that are open together in a bucket that has not been full meanwhile. */
+interface Together {
+  /** Where the bucket would stand without them. */
+  without: number;
+  sum: number;
+}
+
 interface Hold {
+  readonly id: string;
   readonly cells: Record<WindowKind, Cell>;
   readonly onExpiry: OnExpiry;
   readonly ttlMs: number;
@@ -26,7 +34,12 @@ interface Hold {
   reported: number;
   charged: number;
   overrun: number;
+  /** Those with whom it weighs in the bucket, until that is full or the hold ends. */
+  among: Together | undefined;
 }
+
+/** What the bucket has met: another policy, or an amount; of a hold, what it was to take. */
+type Met = { at: number; bucket: ModelPolicy['bucket'] } | { at: number; amount: number; hold?: Hold };
 
 const LONGEST_HOLD_MS = 86_400_000;
 const REPLAY_MS = 600_000;
@@ -36,12 +49,41 @@ export class QuotaModel {
   readonly holds: Hold[] = [];
   readonly #cells = new Map<string, Cell>();
   readonly #replays = new Map<string, { body: string; until: number; value: unknown }>();
+  readonly #met: Met[] = [];
   #level = 0;
+  #together: Together | undefined;
 
   constructor(
     public now: number,
     private policy: ModelPolicy,
-  ) {}
+  ) {
+    this.#met.push({ at: now, bucket: policy.bucket });
+  }
+
+  /** What the bucket counts as consumed. */
+  get level(): number {
+    return this.#level;
+  }
+
+  /** What it would count had every hold that has ended only ever taken what it is charged. No release may give more than that. */
+  get leastLevel(): number {
+    let [level, at] = [0, 0];
+    let bucket: ModelPolicy['bucket'];
+    const left = new Map(this.holds.map((hold) => [hold, hold.state === 'open' ? Infinity : hold.charged]));
+    for (const met of this.#met) {
+      if (bucket) level = Math.max(0, level - ((met.at - at) * bucket.limit) / (bucket.window_seconds * 1000));
+      at = met.at;
+      if (!('amount' in met)) ({ bucket } = met);
+      else if (bucket) {
+        const taken = met.hold ? Math.min(met.amount, left.get(met.hold)!) : met.amount;
+        if (met.hold) left.set(met.hold, left.get(met.hold)! - taken);
+        level += taken;
+      }
+      if (!bucket) level = 0;
+    }
+    if (!bucket) return 0;
+    return Math.max(0, level - ((this.now - at) * bucket.limit) / (bucket.window_seconds * 1000));
+  }
 
   /** What every rule leaves, in whole tokens; undefined without any rule. */
   get room(): number | undefined {
@@ -50,37 +92,46 @@ export class QuotaModel {
 
   advance(ms: number): void {
     const { bucket } = this.policy;
-    if (bucket) this.#level = Math.max(0, this.#level - (ms * bucket.limit) / (bucket.window_seconds * 1000));
+    if (bucket) this.#pour((-ms * bucket.limit) / (bucket.window_seconds * 1000));
     this.now += ms;
   }
 
-  /** Holds that are due end as they say. Every call does this first. */
+  /** Holds that are due end as they say, the longest overdue first. Every call does this first. */
   settle(): void {
-    for (const hold of this.holds) {
-      if (hold.state !== 'open' || hold.expiresAt > this.now) continue;
+    const due = this.holds.filter(({ state, expiresAt }) => state === 'open' && expiresAt <= this.now);
+    for (const hold of due.sort((a, b) => a.expiresAt - b.expiresAt || (a.id < b.id ? -1 : 1))) {
       this.#close(hold, 'expired', { charge: hold.amount, charge_reported: hold.reported, refund: 0 }[hold.onExpiry]);
     }
   }
 
   put(policy: ModelPolicy): void {
-    if (!policy.bucket) this.#level = 0;
+    if (!policy.bucket) this.#pour(-Infinity);
     this.policy = policy;
+    this.#met.push({ at: this.now, bucket: policy.bucket });
   }
 
   /** @returns whether it is charged. */
   consume(amount: number): boolean {
     if (!this.#fits(amount)) return false;
     this.#post(this.#cellsAt(this.now), amount, 0, amount);
+    this.#met.push({ at: this.now, amount });
     return true;
   }
 
-  reserve(amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
+  reserve(id: string, amount: number, ttlSeconds: number, onExpiry: OnExpiry): boolean {
     if (!this.#fits(amount)) return false;
     const [cells, ttlMs] = [this.#cellsAt(this.now), ttlSeconds * 1000];
-    this.#post(cells, 0, amount, amount);
+    if (this.policy.bucket) {
+      this.#together ??= { without: this.#level, sum: 0 };
+      this.#together.sum += amount;
+    }
+    this.#post(cells, 0, amount, amount, 0);
     const times = { madeAt: this.now, ttlMs, expiresAt: this.now + ttlMs };
     const none = { reported: 0, charged: 0, overrun: 0 };
-    this.holds.push({ ...times, ...none, cells, onExpiry, state: 'open', amount, covered: amount });
+    const among = this.#together;
+    const hold: Hold = { id, ...times, ...none, among, cells, onExpiry, state: 'open', amount, covered: amount };
+    this.holds.push(hold);
+    this.#met.push({ at: this.now, amount, hold });
     return true;
   }
 
@@ -89,7 +140,10 @@ export class QuotaModel {
     hold.reported = Math.max(hold.reported, used);
     const grown = Math.max(0, hold.reported - hold.amount);
     const room = this.#room(hold.cells);
-    this.#post(hold.cells, 0, grown, grown);
+    const known = this.#knows(hold);
+    if (known) known.sum += grown;
+    this.#post(hold.cells, 0, grown, grown, known ? 0 : grown);
+    this.#met.push({ at: this.now, amount: grown, hold });
     hold.amount += grown;
     hold.covered += Math.min(grown, room ?? grown);
     hold.expiresAt = Math.min(this.now + hold.ttlMs, hold.madeAt + LONGEST_HOLD_MS);
@@ -144,7 +198,18 @@ export class QuotaModel {
 
   #close(hold: Hold, state: Hold['state'], charge: number): void {
     const before = hold.state === 'open' ? { held: hold.amount, charged: 0 } : { held: 0, charged: hold.charged };
-    this.#post(hold.cells, charge - before.charged, -before.held, charge - before.charged - before.held);
+    const more = charge - before.held - before.charged;
+    let level = Math.max(0, more);
+    const known = this.#knows(hold);
+    if (known) {
+      // What flowed in is lost to a bucket that would be full without them: so much of all that they took is no more to give back.
+      const lost = Math.max(0, known.sum - (this.#level - known.without));
+      level = Math.max(more, Math.min(level, more + lost));
+      known.sum -= hold.amount;
+      if (known.sum === 0) this.#together = undefined;
+    }
+    this.#post(hold.cells, charge - before.charged, -before.held, level, known ? charge : level);
+    if (charge > hold.amount) this.#met.push({ at: this.now, amount: charge - hold.amount });
     hold.state = state;
     hold.charged = charge;
     hold.overrun = Math.max(0, charge - hold.covered);
@@ -166,13 +231,23 @@ export class QuotaModel {
     return rooms.length === 0 ? undefined : Math.max(0, Math.min(...rooms));
   }
 
-  #post(cells: Record<WindowKind, Cell>, used: number, held: number, level: number): void {
+  #knows({ state, among }: Hold): Together | undefined {
+    return state === 'open' && among === this.#together ? among : undefined;
+  }
+
+  #post(cells: Record<WindowKind, Cell>, used: number, held: number, level: number, without = level): void {
     for (const kind of WINDOW_KINDS) {
       cells[kind].used += used;
       cells[kind].held += held;
     }
-    // A bucket gets back at most what it still counts as consumed.
-    if (this.policy.bucket) this.#level = Math.max(0, this.#level + level);
+    if (this.policy.bucket) this.#pour(level, without);
+  }
+
+  #pour(level: number, without = level): void {
+    this.#level = Math.max(0, this.#level + level);
+    if (!this.#together) return;
+    this.#together.without = Math.min(this.#level, Math.max(0, this.#together.without + without));
+    if (this.#level === 0) this.#together = undefined;
   }
 
   #cellsAt(at: number): Record<WindowKind, Cell> {

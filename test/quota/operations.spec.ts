@@ -69,6 +69,22 @@ describe('operations', { timeout: TIMEOUT_MS }, () => {
     }
   });
 
+  it('of every request cost Redis a command, and two for each bucket', async () => {
+    const projectId = newProject();
+    const rates = ACTIONS.map((action) => ({ action, cost: 1 }));
+    const commands: string[] = [];
+    monitor.on('monitor', (_time: string, args: string[], source: string) => {
+      // A policy that is known for longer than a second is compared first.
+      if (source === 'lua' && args[0] !== 'HMGET') commands.push(args[0]!.toUpperCase());
+    });
+    for (const count of [1, 2, 12]) {
+      commands.length = 0;
+      await world.caller.quotas.hit(projectId, rates.slice(0, count));
+      await until(() => commands.length >= 1 + 2 * count, 'what the script called');
+      expect(commands.toSorted()).toEqual([...Array(count).fill('GET'), ...Array(count).fill('SET'), 'TIME']);
+    }
+  });
+
   it('charge once when the connection is cut after the script ran, and the call is repeated', async () => {
     const projectId = newProject();
     await using proxy = await TcpProxy.to(world.redis.port);

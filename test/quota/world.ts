@@ -54,12 +54,6 @@ export class World implements AsyncDisposable {
     await Promise.all(this.callers.map(({ work }) => work.readTime()));
   }
 
-  /** Lets a second pass for the processes alone: for so long they may refuse by what they have just heard. */
-  async outliveRefusals(): Promise<void> {
-    this.appClock.step(1001);
-    await this.stepRedis(0);
-  }
-
   /** Starts one more process in this world; its end is the test's business. */
   join(): Promise<Caller> {
     return Caller.start(this.settings);

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { ProjectId } from '../../common/project-id.js';
 
 /** Loads of one project that run beside the cache at once. */
@@ -9,27 +10,35 @@ interface Lane {
 }
 
 /**
- * Loads while Redis is away: one of an entry at a time, {@link PARALLEL} of a project; the others wait. Whoever comes while a
- * load of its entry runs shares it: without Redis nobody can know of an invalidation in between.
+ * Loads while Redis gives no answer: {@link PARALLEL} of a project at a time, the others wait. Whoever comes while a load of
+ * his entry waits shares it, but not one that has begun: Redis may have been away for this caller alone, and another may have
+ * changed the entry in between.
  */
 export class DirectLoads {
-  readonly #loads = new Map<string, Promise<unknown>>();
+  readonly #waiting = new Map<string, Promise<unknown>>();
   readonly #lanes = new Map<ProjectId, Lane>();
 
   /** @param key the entry's: it names the project too. */
   share<T>(projectId: ProjectId, key: string, load: () => Promise<T>): Promise<T> {
-    const running = this.#loads.get(key) as Promise<T> | undefined;
-    if (running) return running;
-    const started = this.#inLane(projectId, load).finally(() => this.#loads.delete(key));
-    this.#loads.set(key, started);
-    return started;
+    const waiting = this.#waiting.get(key) as Promise<T> | undefined;
+    if (waiting) return waiting;
+    const loaded = this.#inLane(projectId, () => {
+      this.#waiting.delete(key);
+      return load();
+    });
+    this.#waiting.set(key, loaded);
+    return loaded;
   }
 
   async #inLane<T>(projectId: ProjectId, load: () => Promise<T>): Promise<T> {
     const lane = this.#lanes.get(projectId) ?? { running: 0, waiting: [] };
     this.#lanes.set(projectId, lane);
     if (lane.running >= PARALLEL) await new Promise<void>((resolve) => lane.waiting.push(resolve));
-    else lane.running += 1;
+    else {
+      lane.running += 1;
+      // What is asked for in the same turn is loaded once.
+      await turn();
+    }
     try {
       return await load();
     } finally {

@@ -3,13 +3,21 @@ import { isAppError } from '../../common/app-error.js';
 import type { ProjectId } from '../../common/project-id.js';
 import { RedisClock } from '../../redis/redis-clock.js';
 import { RedisGateway } from '../../redis/redis-gateway.js';
+import { RedisTracking } from '../../redis/redis-tracking.js';
 import { CacheReader } from '../cache-reader.js';
 import { CacheKeys } from '../cache.keys.js';
 import { CacheMetrics } from '../cache.metrics.js';
+import { L1, type TrackedRead } from '../l1.js';
 import { DirectLoads } from './direct-loads.js';
 import { digestOf, EntryCodec, type Meta } from './entry-codec.js';
 import { EntryLoads, type Loaded, type Loader, type LoadRequest } from './entry-loads.js';
 import { type Entry, entryKey, type EntryName, type LoadPolicy } from './entry-type.js';
+
+/** A fresh value that is kept in the process. */
+interface KeptEntry {
+  readonly value: object;
+  readonly meta: Meta | undefined;
+}
 
 /** What a read has found. `seen` names it for the lease: whoever loads replaces that and nothing newer. */
 interface Look<T> {
@@ -21,11 +29,14 @@ interface Look<T> {
 
 /** Each lost round means that somebody changed the entry during a load; then its value is served without being stored. */
 const MAX_ROUNDS = 8;
+/** What an object takes in memory for each byte of its JSON text, about. */
+const OBJECT_PER_JSON = 3;
 
 /** Values of any type behind the project's cache; see `CacheService.getOrLoad`. */
 @Injectable()
 export class EntryCache {
   readonly #direct = new DirectLoads();
+  readonly #l1: L1<KeptEntry>;
 
   constructor(
     private readonly reader: CacheReader,
@@ -35,26 +46,37 @@ export class EntryCache {
     private readonly clock: RedisClock,
     private readonly gateway: RedisGateway,
     private readonly metrics: CacheMetrics,
-  ) {}
+    private readonly tracking: RedisTracking,
+  ) {
+    this.#l1 = metrics.watch('entries', new L1<KeptEntry>(tracking));
+  }
 
   async getOrLoad<T extends object>(
     projectId: ProjectId,
     entry: Entry<T>,
     loader: Loader<T>,
-    overrides: Partial<LoadPolicy>,
+    overrides?: Partial<LoadPolicy>,
   ): Promise<T> {
     const policy = entry.type.policy(overrides);
     const key = entryKey(this.keys, projectId, entry);
+    const kept = entry.type.l1 ? this.#kept(projectId, key) : undefined;
+    const due = kept !== undefined && this.#isDue(kept.meta, entry.type.earlyRefresh);
+    if (kept && !due) {
+      this.metrics.read(projectId, 'hit', 'l1');
+      return kept.value as T;
+    }
+    let again: { look?: Promise<unknown> } = {};
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const look = await this.#look(projectId, entry, key);
+      const look = await ((again.look ??= this.#look(projectId, entry, key)) as Promise<Look<T> | undefined>);
       if (!look) return this.#loadDirect(projectId, key, entry, loader, policy, undefined);
       const request = (): LoadRequest<T> => ({ projectId, entry, key, policy, loader, seen: look.seen() });
       if (look.value && look.fresh) {
-        if (this.#isDue(look.meta, entry.type.earlyRefresh)) this.loads.early(request());
+        if ((due && look.meta) || this.#isDue(look.meta, entry.type.earlyRefresh)) this.loads.early(request());
         return look.value;
       }
       const loaded = await this.#load(request(), look.value);
       if (loaded.kind === 'value') return loaded.value;
+      if (loaded.kind === 'again') again = loaded;
       if (loaded.kind === 'away') return this.#loadDirect(projectId, key, entry, loader, policy, look.value);
     }
     return this.#loadOnce(entry, loader, policy);
@@ -68,29 +90,52 @@ export class EntryCache {
       this.keys.meta(projectId, name, entry.id),
       this.keys.lease(projectId, name, entry.id),
     ];
-    await this.gateway.call('cache', 'cache.drop', (client) => client.unlink(...keys));
+    try {
+      await this.gateway.call('cache', 'cache.drop', (client) => client.unlink(...keys));
+    } finally {
+      this.tracking.forget(keys[0]!);
+    }
+  }
+
+  /** @returns the entry as it stands in the process, while it is fresh. */
+  #kept(projectId: ProjectId, key: string): KeptEntry | undefined {
+    const kept = this.#l1.get(this.keys.epoch(projectId), key);
+    return kept && (!kept.meta || this.clock.now('cache') < kept.meta.freshUntil) ? kept : undefined;
   }
 
   /** @returns `undefined` when Redis is away. */
   async #look<T extends object>(projectId: ProjectId, entry: Entry<T>, key: string): Promise<Look<T> | undefined> {
-    let bytes: Buffer | undefined;
-    let noted: Buffer | undefined;
+    const tracked = entry.type.l1 ? this.#l1.begin(this.keys.epoch(projectId), key) : undefined;
     try {
-      [bytes, noted] = await this.reader.readWith(projectId, key, this.keys.meta(projectId, entry.type.name, entry.id));
+      const metaKey = this.keys.meta(projectId, entry.type.name, entry.id);
+      const [bytes, noted] = await this.reader.read(projectId, key, [metaKey], tracked);
+      return await this.#judge(projectId, entry, bytes, noted, tracked);
     } catch (error) {
       if (isAppError(error)) return undefined;
       throw error;
+    } finally {
+      tracked?.end();
     }
+  }
+
+  async #judge<T extends object>(
+    projectId: ProjectId,
+    entry: Entry<T>,
+    bytes: Buffer | undefined,
+    noted: Buffer | undefined,
+    tracked: TrackedRead<KeptEntry> | undefined,
+  ): Promise<Look<T>> {
     if (!bytes) {
       this.metrics.read(projectId, 'miss');
       return { value: undefined, fresh: false, meta: undefined, seen: () => '' };
     }
     const meta = this.codec.meta(entry.type, bytes, noted);
-    const value = await this.codec.decode(entry, bytes, meta !== undefined);
+    const found = await this.codec.decode(entry, bytes, meta !== undefined);
     // What others wrote is fresh as long as it is there: its lifetime is theirs to say.
-    const fresh = value !== undefined && (!meta || this.clock.now('cache') < meta.freshUntil);
-    this.metrics.read(projectId, value ? (fresh ? 'hit' : 'miss') : 'invalid');
-    return { value, fresh, meta, seen: () => digestOf(bytes, noted) };
+    const fresh = found !== undefined && (!meta || this.clock.now('cache') < meta.freshUntil);
+    this.metrics.read(projectId, found ? (fresh ? 'hit' : 'miss') : 'invalid');
+    if (fresh) tracked?.keep({ value: found.value, meta }, OBJECT_PER_JSON * found.jsonBytes);
+    return { value: found?.value, fresh, meta, seen: () => digestOf(bytes, noted) };
   }
 
   // XFetch (Vattani et al., 2015): the nearer the end and the longer a load takes, the likelier one reader loads early.

@@ -23,6 +23,13 @@ export interface Encoded<T> {
   readonly value: T;
 }
 
+/** A value as it was read. */
+export interface Decoded<T> {
+  readonly value: T;
+  /** The size of its JSON text. */
+  readonly jsonBytes: number;
+}
+
 /** What a load noted of the bytes that it stored. */
 export interface Meta {
   /** Unix ms, Redis time. */
@@ -44,6 +51,7 @@ export class EntryCodec {
     const text = JSON.stringify(type.pick(loaded)) ?? '';
     const value = parse(type, id, text);
     if (!value) throw new TypeError(`the loader of ${type.name} gave no valid value`);
+    if (type.l1) freeze(value);
     const json = Buffer.from(text);
     if (json.length > this.#maxBytes) throw new TypeError(`a value of ${type.name} is too large`);
     const bytes = json.length < type.compressFrom ? json : await smaller(json);
@@ -58,11 +66,14 @@ export class EntryCodec {
   }
 
   /** @returns the value, `undefined` for bytes that are none. @param proven whether this cache wrote them itself. */
-  async decode<T extends object>({ type, id }: Entry<T>, bytes: Buffer, proven: boolean): Promise<T | undefined> {
+  async decode<T extends object>(entry: Entry<T>, bytes: Buffer, proven: boolean): Promise<Decoded<T> | undefined> {
     const json = isGzip(bytes) ? await this.#plain(bytes) : bytes;
-    if (!json || json.length > this.#maxBytes) return undefined;
-    if (proven) return plainToInstance(type.type, type.pick(JSON.parse(json.toString()) as T));
-    return isUtf8(json) ? parse(type, id, json.toString()) : undefined;
+    if (!json || json.length > this.#maxBytes || !(proven || isUtf8(json))) return undefined;
+    const { type, id } = entry;
+    const text = json.toString();
+    const value = proven ? plainToInstance(type.type, type.pick(JSON.parse(text) as T)) : parse(type, id, text);
+    if (!value) return undefined;
+    return { value: type.l1 ? freeze(value) : value, jsonBytes: json.length };
   }
 
   // A bomb or rot is no value.
@@ -93,6 +104,11 @@ async function smaller(json: Buffer): Promise<Buffer> {
 
 function checksum(type: { readonly schema: number }, bytes: Buffer): number {
   return crc32(bytes, type.schema);
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) freeze(part as object);
+  return Object.freeze(value);
 }
 
 function isGzip(bytes: Buffer): boolean {

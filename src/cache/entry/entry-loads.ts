@@ -1,14 +1,15 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { isAppError } from '../../common/app-error.js';
 import type { ProjectId } from '../../common/project-id.js';
 import { monotonicMs } from '../../common/time.js';
 import { randomId } from '../../common/tokens.js';
+import { RedisTracking } from '../../redis/redis-tracking.js';
 import { CacheEpoch } from '../cache-epoch.js';
 import { CacheMetrics } from '../cache.metrics.js';
 import { EntryCodec } from './entry-codec.js';
-import { EntryScripts } from './entry.scripts.js';
-import { type Entry, jittered, type LoadPolicy } from './entry-type.js';
+import { EntryScripts, type Fill } from './entry.scripts.js';
+import { type Entry, type EntryName, jittered, type LoadPolicy } from './entry-type.js';
+import { LoadWakes, type LoadWaiter } from './load-wakes.js';
 
 /** Gets a value from where it comes from. Its signal fires when the load has taken its hard time-out. */
 export type Loader<T> = (signal: AbortSignal) => Promise<T> | T;
@@ -24,7 +25,8 @@ export class LoadTimeout extends Error {
  */
 export type Loaded<T> =
   | { readonly kind: 'value'; readonly value: T }
-  | { readonly kind: 'again' }
+  /** Those who shared the load get the same object, and in it may share their next look: it begins after all of them did. */
+  | { readonly kind: 'again'; look?: Promise<unknown> }
   | { readonly kind: 'away'; readonly value?: T };
 
 /** What is to be loaded, and what the caller has seen instead. */
@@ -39,10 +41,9 @@ export interface LoadRequest<T extends object> {
   readonly seen: string;
 }
 
-const AGAIN = { kind: 'again' } as const;
 const AWAY = { kind: 'away' } as const;
-const POLL_FIRST_MS = 4;
-const POLL_MAX_MS = 100;
+/** Who waits for another process looks so often by itself: a wake-up may be lost, and a lease end without one. */
+const LOOK_MS = 500;
 
 /**
  * Loads of entries: one of an entry in the process, and by a lease one over all processes.
@@ -59,6 +60,8 @@ export class EntryLoads {
     private readonly codec: EntryCodec,
     private readonly epoch: CacheEpoch,
     private readonly metrics: CacheMetrics,
+    private readonly tracking: RedisTracking,
+    private readonly wakes: LoadWakes,
   ) {}
 
   /** Joins the running load of the entry, or begins one. @throws what its loader throws. */
@@ -107,7 +110,7 @@ export class EntryLoads {
     const { projectId, entry, policy } = request;
     const token = randomId();
     try {
-      if (!(await this.#lease(request, token, patient))) return AGAIN;
+      if (!(await this.#lease(request, token, patient))) return { kind: 'again' };
     } catch (error) {
       return away(error);
     }
@@ -116,7 +119,9 @@ export class EntryLoads {
       .then((loaded) => this.codec.encode(entry, loaded))
       .catch(async (error: unknown) => {
         this.metrics.load('failed');
-        await this.scripts.abandon(projectId, entry, token).catch(() => undefined);
+        // Who asks from now on does not share the failure, but loads anew.
+        close();
+        await this.#abandon(projectId, entry, token);
         throw error;
       });
     close();
@@ -128,22 +133,30 @@ export class EntryLoads {
       keepMs: freshMs + policy.graceMs,
       loadMs: Math.ceil(monotonicMs() - started),
     };
-    const outcome = await this.#fill(projectId, entry, token, fill);
+    const outcome = await this.#fill(projectId, entry, token, fill).finally(() => this.tracking.forget(request.key));
     if (outcome !== 'away') this.metrics.load(outcome);
     if (outcome === 'away') return { kind: 'away', value: encoded.value };
-    return outcome === 'lost' ? AGAIN : { kind: 'value', value: encoded.value };
+    return outcome === 'lost' ? { kind: 'again' } : { kind: 'value', value: encoded.value };
   }
 
   /** @returns whether this process is to load; `false` when the entry changed or, for who is not patient, is being loaded. */
   async #lease<T extends object>(request: LoadRequest<T>, token: string, patient: boolean): Promise<boolean> {
     const { projectId, entry, policy, seen } = request;
-    for (let poll = POLL_FIRST_MS; ; poll = Math.min(poll * 1.5, POLL_MAX_MS)) {
-      const reply = await this.scripts.lease(projectId, entry, token, policy.hardTimeoutMs + 1000, seen);
-      if (reply.outcome === 'granted') return true;
-      if (reply.outcome === 'changed') return false;
-      if (reply.outcome === 'epoch_unknown') await this.epoch.load(projectId);
-      else if (!patient) return false;
-      else await pause(Math.min(poll * (0.75 + Math.random() / 2), reply.leftMs + 1));
+    let waiter: LoadWaiter | undefined;
+    try {
+      for (;;) {
+        const reply = await this.scripts.lease(projectId, entry, token, policy.hardTimeoutMs + 1000, seen);
+        if (reply.outcome === 'granted') return true;
+        if (reply.outcome === 'changed') return false;
+        if (reply.outcome === 'epoch_unknown') await this.epoch.load(projectId);
+        else if (!patient) return false;
+        else if (!waiter) {
+          // What ended before the subscription stood is found by asking again.
+          waiter = await this.wakes.wait(projectId, entry);
+        } else if ((await waiter.next(Math.min(reply.leftMs + 1, LOOK_MS))) === 'stored') return false;
+      }
+    } finally {
+      waiter?.leave();
     }
   }
 
@@ -151,19 +164,32 @@ export class EntryLoads {
     projectId: ProjectId,
     entry: Entry<T>,
     token: string,
-    fill: Parameters<EntryScripts['fill']>[3],
+    fill: Fill,
   ): Promise<'stored' | 'lost' | 'full' | 'away'> {
     try {
       for (;;) {
-        const outcome = await this.scripts.fill(projectId, entry, token, fill);
-        if (outcome !== 'epoch_unknown') return outcome;
-        await this.epoch.load(projectId);
+        const reply = await this.scripts.fill(projectId, entry, token, fill);
+        if (reply.outcome === 'epoch_unknown') await this.epoch.load(projectId);
+        else {
+          if (reply.waited) this.wakes.tell(projectId, entry, reply.outcome === 'stored' ? 'stored' : 'open');
+          return reply.outcome;
+        }
       }
     } catch (error) {
       if (!isAppError(error, 'storage_full')) return 'away';
       // No room for it: the value is as good as stored if nobody has touched the entry meanwhile.
-      const good = await this.scripts.abandon(projectId, entry, token).catch(() => false);
-      return good ? 'full' : 'lost';
+      return (await this.#abandon(projectId, entry, token)) ? 'full' : 'lost';
+    }
+  }
+
+  /** Gives the lease back, to the next who asks. @returns whether nobody has touched the entry since it was given. */
+  async #abandon(projectId: ProjectId, entry: EntryName, token: string): Promise<boolean> {
+    try {
+      const { good, waited } = await this.scripts.abandon(projectId, entry, token);
+      if (waited) this.wakes.tell(projectId, entry, 'open');
+      return good;
+    } catch {
+      return false;
     }
   }
 }

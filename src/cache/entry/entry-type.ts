@@ -27,12 +27,18 @@ export interface EntryTypeOptions<T extends object> extends LoadPolicy {
   readonly fields?: readonly (keyof T & string)[];
   /** What a value must fulfil beyond its class, for instance that it is the one of this id. */
   readonly accepts?: (value: T, id: string) => boolean;
+  /**
+   * Whether values may be kept in the process too, where the setting `CACHE_L1` is on. They are frozen then, whatever the
+   * setting: the same one is given to every reader. Default false.
+   */
+  readonly l1?: boolean;
   /** How early a value may be loaded again before it expires (XFetch's beta): 0 never, 1 by default, more is earlier. */
   readonly earlyRefresh?: number;
 }
 
 const YEAR_MS = 31_536_000_000;
 const JITTER = 0.05;
+const DEFAULTS = { graceMs: 0, softTimeoutMs: Infinity, hardTimeoutMs: 10_000 };
 
 /** A kind of cached value: its class, its lifetime, how it is loaded. */
 export class EntryType<T extends object> {
@@ -41,9 +47,10 @@ export class EntryType<T extends object> {
   readonly schema: number;
   readonly compressFrom: number;
   readonly earlyRefresh: number;
+  readonly l1: boolean;
   readonly #accepts: ((value: T, id: string) => boolean) | undefined;
   readonly #fields: readonly (keyof T & string)[] | undefined;
-  readonly #policy: LoadPolicy;
+  readonly #policy: Required<LoadPolicy>;
 
   constructor(options: EntryTypeOptions<T>) {
     if (!isName(options.name)) throw new TypeError('an entry type needs a name');
@@ -52,10 +59,10 @@ export class EntryType<T extends object> {
     this.schema = options.schema ?? 1;
     this.compressFrom = options.compressFrom ?? 2048;
     this.earlyRefresh = options.earlyRefresh ?? 1;
+    this.l1 = options.l1 ?? false;
     this.#accepts = options.accepts;
     this.#fields = options.fields;
-    this.#policy = options;
-    this.policy();
+    this.#policy = valid({ ...DEFAULTS, ...options });
   }
 
   /** One value of the type. @param id a name: 1 to 128 characters of `A-Z a-z 0-9 . _ -`. */
@@ -75,13 +82,8 @@ export class EntryType<T extends object> {
   }
 
   /** @throws TypeError for a TTL or a time-out that is none: nothing is cached for ever by mistake. */
-  policy(overrides: Partial<LoadPolicy> = {}): Required<LoadPolicy> {
-    const policy = { graceMs: 0, softTimeoutMs: Infinity, hardTimeoutMs: 10_000, ...this.#policy, ...overrides };
-    requireMs('ttlMs', policy.ttlMs, 1, YEAR_MS);
-    requireMs('graceMs', policy.graceMs, 0, YEAR_MS);
-    requireMs('hardTimeoutMs', policy.hardTimeoutMs, 1, 600_000);
-    if (policy.softTimeoutMs !== Infinity) requireMs('softTimeoutMs', policy.softTimeoutMs, 0, 600_000);
-    return policy;
+  policy(overrides?: Partial<LoadPolicy>): Required<LoadPolicy> {
+    return overrides === undefined ? this.#policy : valid({ ...this.#policy, ...overrides });
   }
 }
 
@@ -105,6 +107,14 @@ export function entryKey(keys: CacheKeys, projectId: ProjectId, { type, id }: En
 /** @returns a TTL near this one, in whole ms. */
 export function jittered(ttlMs: number): number {
   return Math.max(1, Math.round(ttlMs * (1 - JITTER + 2 * JITTER * Math.random())));
+}
+
+function valid(policy: Required<LoadPolicy>): Required<LoadPolicy> {
+  requireMs('ttlMs', policy.ttlMs, 1, YEAR_MS);
+  requireMs('graceMs', policy.graceMs, 0, YEAR_MS);
+  requireMs('hardTimeoutMs', policy.hardTimeoutMs, 1, 600_000);
+  if (policy.softTimeoutMs !== Infinity) requireMs('softTimeoutMs', policy.softTimeoutMs, 0, 600_000);
+  return policy;
 }
 
 function requireMs(name: string, value: unknown, min: number, max: number): void {

@@ -48,6 +48,10 @@ export interface Fill {
   readonly sum: number;
 }
 
+/** What became of a loaded value; `waited`: others wait for the end of the load, or may do so. */
+export type FillOutcome =
+  { readonly outcome: 'stored' | 'lost'; readonly waited: boolean } | { readonly outcome: 'epoch_unknown' };
+
 /** The scripts of loading, typed. */
 @Injectable()
 export class EntryScripts {
@@ -77,21 +81,22 @@ export class EntryScripts {
     entry: EntryName,
     token: string,
     { bytes, freshMs, keepMs, loadMs, sum }: Fill,
-  ): Promise<'stored' | 'lost' | 'epoch_unknown'> {
-    const [status] = (await this.runner.run(fillEntry, {
+  ): Promise<FillOutcome> {
+    const [status, waited] = (await this.runner.run(fillEntry, {
       keys: this.#keysOf(projectId, entry),
       args: { token, bytes, fresh_ms: freshMs, keep_ms: keepMs, load_ms: loadMs, sum },
-    })) as [1 | 0 | -1];
-    return status === 1 ? 'stored' : status === 0 ? 'lost' : 'epoch_unknown';
+    })) as [1 | 0, 1 | 0] | [-1];
+    if (status === -1) return { outcome: 'epoch_unknown' };
+    return { outcome: status === 1 ? 'stored' : 'lost', waited: waited === 1 };
   }
 
   /** Gives the lease back. @returns whether nobody has invalidated, deleted or written the entry since it was given. */
-  async abandon(projectId: ProjectId, entry: EntryName, token: string): Promise<boolean> {
-    const [status] = (await this.runner.run(abandonEntry, {
+  async abandon(projectId: ProjectId, entry: EntryName, token: string): Promise<{ good: boolean; waited: boolean }> {
+    const [status, waited] = (await this.runner.run(abandonEntry, {
       keys: this.#keysOf(projectId, entry),
       args: { token },
-    })) as [1 | 0];
-    return status === 1;
+    })) as [1 | 0, 1 | 0];
+    return { good: status === 1, waited: waited === 1 };
   }
 
   #keysOf(projectId: ProjectId, entry: EntryName): Record<(typeof KEYS)[number], string> {

@@ -31,6 +31,11 @@ export function IsKinds(): PropertyDecorator {
 export function OrKinds(): PropertyDecorator {
   return applyDecorators(
     ApiPropertyOptional(),
-    ValidateIf(({ kinds }: { kinds?: unknown }, value: unknown) => value !== undefined || kinds === undefined),
+    ValidateIf(({ kinds }: { kinds?: unknown }, value: unknown) => value !== undefined || (kinds ?? null) === null),
   );
+}
+
+/** A figure that may be left out, but is not null: an amount that the caller failed to compute is no default. */
+export function IfGiven(): PropertyDecorator {
+  return ValidateIf((_, value: unknown) => value !== undefined);
 }

@@ -6,14 +6,14 @@ import {
   IsArray,
   IsIn,
   IsInt,
-  IsISO8601,
   IsOptional,
   Max,
   Min,
   ValidateNested,
 } from 'class-validator';
 import { IsName } from '../../common/names.js';
-import { IsKinds, OrKinds } from './kinds.js';
+import { IfGiven, IsKinds, OrKinds } from './kinds.js';
+import { IsMoment } from './moment.js';
 import { RateLimitStateDto } from './rate-limit.dto.js';
 
 /** Charges one resource. */
@@ -38,7 +38,7 @@ export class ChargeItemDto {
   resource?: string;
 
   /** Amount to charge to the resource. */
-  @IsOptional()
+  @IfGiven()
   @IsInt()
   @Min(0)
   @Max(1_000_000_000_000)
@@ -54,7 +54,7 @@ export class ChargeItemDto {
   action?: string;
 
   /** Tokens to take from the rate limit; 1 by default. */
-  @IsOptional()
+  @IfGiven()
   @IsInt()
   @Min(1)
   @Max(1_000_000_000_000)
@@ -156,20 +156,20 @@ export class ChargedDto {
 /** Lengths of the windows of a usage series. */
 export const GRANULARITIES = ['minute', 'hour', 'day'] as const;
 
-/** A part of a usage series. */
+/** A part of a usage series: of at most 1,500 windows, not paged. */
 export class UsageQueryDto {
   /** Length of the windows. Minutes are kept for 3 hours, hours for 3 days, days for 93 days. */
   @IsIn(GRANULARITIES)
   granularity!: (typeof GRANULARITIES)[number];
 
-  /** The first moment: RFC 3339. By default an hour, a day or 30 days before `to`. */
+  /** The first moment: RFC 3339, a date stands for its first moment in UTC. By default an hour, a day or 30 days before `to`. */
   @IsOptional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsMoment()
   from?: string;
 
   /** The moment after the last one: RFC 3339. By default now. */
   @IsOptional()
-  @IsISO8601({ strict: true, strictSeparator: true })
+  @IsMoment()
   to?: string;
 }
 

@@ -61,7 +61,7 @@ for i = 1, #items do
   local item, out = items[i], {}
   if item.ledger then
     if take and item.amount > 0 then
-      post(item.ledger, item.amount, 0, item.amount, now, false, item.kinds)
+      post(item.ledger, item.amount, 0, item.refused and 0 or item.amount, now, false, item.kinds)
     else
       mend_bucket(item.ledger, now)
     end

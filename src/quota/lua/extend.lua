@@ -40,7 +40,11 @@ local ledger = open_ledger(base, rules, math.floor(hold.at / 1000), now)
 local reported = math.max(hold.reported, tonumber(ARGV[3]))
 local grown = math.max(0, reported - hold.amount)
 local left = headroom(ledger)
-if grown > 0 then post(ledger, 0, grown, grown, now, true) end
+if grown > 0 then
+  local known = weighs(ledger, hold)
+  if known then ledger.open.sum = ledger.open.sum + grown end
+  post(ledger, 0, grown, grown, now, true, nil, known and 0 or grown)
+end
 redis.call('HSET', KEYS[3], 'reported', reported, 'amount', hold.amount + grown,
   'covered', hold.covered + math.min(grown, left or grown))
 local at = math.floor(now / 1000)

@@ -44,7 +44,7 @@ for i = 1, n do
     end
   end
   if cost > limit - level and cost > 0 then
-    retry = cost > limit and 86400000 or math.floor((level + cost - limit) * window / limit) + 1
+    retry = cost > limit and 86400000 or math.max(1, math.ceil((level + cost - limit) * window / limit - 1e-6))
     if string.byte(dry, i) ~= 49 then fits = false end
   end
   levels[i], reply[3 * i + 1] = level, retry

@@ -36,7 +36,10 @@ local stored = redis.call('HGET', KEYS[1], ARGV[2])
 local old, old_by_key = buckets_of(stored or ARGV[3])
 local new, new_by_key = buckets_of(ARGV[4])
 if not is_type(KEYS[2], 'string') then return WRONGTYPE end
-for _, bucket in ipairs(old) do bucket.used = drain(redis.call('GET', bucket.key), bucket.limit, bucket.window, now) end
+for _, bucket in ipairs(old) do
+  local used, _, _, open = drain(redis.call('GET', bucket.key), bucket.limit, bucket.window, now)
+  bucket.used, bucket.open = used, open
+end
 for _, bucket in ipairs(new) do
   if not is_type(bucket.key, 'string') then return WRONGTYPE end
 end
@@ -53,7 +56,7 @@ end
 for _, bucket in ipairs(new) do
   local before = old_by_key[bucket.key] or table.remove(gone, 1)
   if before and before.used > 0 then
-    save_bucket(bucket.key, before.used, bucket.limit, bucket.window, now)
+    save_bucket(bucket.key, before.used, bucket.limit, bucket.window, now, nil, before.open)
   elseif before or redis.call('GET', bucket.key) == MOVED then
     redis.call('DEL', bucket.key)
   end

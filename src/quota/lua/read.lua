@@ -8,7 +8,7 @@
 -- ARGV[3..] items...   `checks` times field and policy; then for each key its rules (see read_rules) and the amount to look for
 -- Returns {1 each amount fits | 0, report of each item...}, {2} when holds are still to be settled: call again, {4, policy...}
 -- when another policy holds, LATE, WRONGTYPE.
--- Cost: O(items + due holds, at most 200 an item); 1 command and 2 to 6 for each resource, one more with checks.
+-- Cost: O(items + due holds, at most 200 an item); 1 command and 2 to 7 for each resource, one more with checks.
 -- @include "prelude"
 -- @include "./policies"
 -- @include "./bucket"

@@ -38,18 +38,25 @@ local base, id, amount, rules = KEYS[3], ARGV[3], tonumber(ARGV[4]), read_rules(
 if not is_type(KEYS[4], 'hash') then return WRONGTYPE end
 if settle_due(base, rules, now) then return { 2 } end
 local ledger = open_ledger(base, rules, math.floor(now / 1000000), now)
-if not ledger_fits(ledger, amount) then
+local left = headroom(ledger)
+local refused = left and amount > left
+if refused and not rules.dry then
   mend_bucket(ledger, now)
   return { 0, report_ledger(ledger, amount, now) }
 end
 
-post(ledger, 0, amount, amount, now, true)
+local mark, taken = '', refused and 0 or amount
+if rules.limit and not refused then
+  ledger.open = ledger.open or { name = string.format('%-8.8s', id), without = ledger.level, sum = 0 }
+  ledger.open.sum, mark = ledger.open.sum + amount, ledger.open.name
+end
+post(ledger, 0, amount, taken, now, true, nil, 0)
 local at = math.floor(now / 1000)
 local expires = at + tonumber(ARGV[5])
 -- Nobody may ask for longer than the hold lives: its record stays as long as the cells in which it is to be settled.
 local keep = window_end(4, ledger.starts[4]) + PINNED_SECONDS
 redis.call('HSET', KEYS[4], 'state', 'open', 'amount', amount, 'covered', amount, 'reported', 0, 'charged', 0, 'overrun', 0,
-  'on_expiry', ARGV[6], 'at', at, 'ttl_ms', ARGV[5])
+  'on_expiry', ARGV[6], 'at', at, 'ttl_ms', ARGV[5], 'mark', mark)
 redis.call('EXPIREAT', KEYS[4], keep)
 redis.call('ZADD', KEYS[5], expires, id)
 redis.call('EXPIREAT', KEYS[5], keep)

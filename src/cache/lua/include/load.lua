@@ -17,8 +17,11 @@ local function standing()
   return value == '' and '' or redis.sha1hex(value .. '\n' .. (redis.call('GET', KEYS[4]) or ''))
 end
 
--- Whether the lease is this token's; and whether nobody has invalidated, deleted or written the entry since it was given.
+-- Whether the lease is this token's; whether nobody has invalidated, deleted or written the entry since it was given; and 1 if
+-- others wait for the end of the load, also when that can no longer be known, else 0.
 local function undisturbed(token, epoch)
-  local holder, of_epoch, digest = string.match(redis.call('GET', KEYS[5]) or '', '^(%S+) (%d+) (%x*)$')
-  return holder == token, holder == token and of_epoch == epoch and digest == standing()
+  local pattern = '^(%S+) (%d+) (%x*)( ?w?)$'
+  local holder, of_epoch, digest, waited = string.match(redis.call('GET', KEYS[5]) or '', pattern)
+  if holder ~= token then return false, false, 1 end
+  return true, of_epoch == epoch and digest == standing(), waited == ' w' and 1 or 0
 end

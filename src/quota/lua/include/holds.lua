@@ -5,13 +5,37 @@ local CORRECTABLE_MS = 86400000
 
 local function read_hold(base, id)
   local key = base .. ':hold:' .. id
-  local v = redis.call('HMGET', key, 'state', 'amount', 'covered', 'reported', 'charged', 'overrun', 'on_expiry', 'at', 'ttl_ms')
+  local v = redis.call('HMGET', key, 'state', 'amount', 'covered', 'reported', 'charged', 'overrun', 'on_expiry', 'at', 'ttl_ms',
+    'mark')
   if not v[1] then return nil end
   return {
-    id = id, key = key, state = v[1], on_expiry = v[7],
+    id = id, key = key, state = v[1], on_expiry = v[7], mark = v[10],
     amount = tonumber(v[2]), covered = tonumber(v[3]), reported = tonumber(v[4]),
     charged = tonumber(v[5]), overrun = tonumber(v[6]), at = tonumber(v[8]), ttl_ms = tonumber(v[9]),
   }
+end
+
+-- Whether the bucket still knows a hold: it forgets all when it is full, and each when it ends.
+local function weighs(ledger, hold)
+  return hold.state == 'open' and ledger.open and ledger.open.name == hold.mark
+end
+
+-- By how much the bucket's level changes when a hold ends with a charge, and by how much what it would be without open holds.
+-- It then stands as if only the charge had been taken. What has been refilled while several holds were open is missing in those
+-- that end first. After its end a hold gives a bucket nothing back.
+local function balance(ledger, hold, charge, now)
+  local rules, open, more = ledger.rules, ledger.open, charge - (hold.state == 'open' and hold.amount or hold.charged)
+  if weighs(ledger, hold) then
+    local lost = math.max(0, open.sum - (ledger.level - open.without))
+    open.sum = open.sum - hold.amount
+    if open.sum <= 0 then ledger.open = nil end
+    return more < 0 and math.min(0, more + lost) or more, charge
+  end
+  if more >= 0 then return more end
+  -- A record without mark is older than these: as if all that flowed in since had flowed to this hold.
+  if hold.mark or hold.state ~= 'open' or not rules.limit then return 0 end
+  local kept = hold.amount - (now - hold.at * 1000) * rules.limit / (rules.window * 1000000)
+  return -math.max(0, math.min(-more, kept, ledger.level))
 end
 
 -- Ends a hold, or corrects its end, in the windows of the reservation. What is charged beyond the capacity that the hold
@@ -20,8 +44,8 @@ local function close_hold(base, rules, hold, state, charge, now, kinds)
   local open = hold.state == 'open'
   local ledger = open_ledger(base, rules, math.floor(hold.at / 1000), now)
   if not is_type(base .. ':due', 'zset') then error(WRONGTYPE) end
-  post(ledger, charge - hold.charged, open and -hold.amount or 0, charge - (open and hold.amount or hold.charged), now, false,
-    kinds)
+  local level, without = balance(ledger, hold, charge, now)
+  post(ledger, charge - hold.charged, open and -hold.amount or 0, level, now, false, kinds, without)
   hold.state, hold.charged = state, charge
   hold.overrun = math.max(0, charge - hold.covered)
   hold.covered = math.min(hold.covered, charge)

@@ -26,7 +26,9 @@ local function open_ledger(base, rules, seconds, now)
     end
   end
   local ledger = { base = base, rules = rules, starts = starts, keys = keys, used = used, held = held, kinds = kinds, kept = values }
-  if rules.limit then ledger.level, ledger.expires, ledger.stepped = drain(values[5], rules.limit, rules.window, now) end
+  if rules.limit then
+    ledger.level, ledger.expires, ledger.stepped, ledger.open = drain(values[5], rules.limit, rules.window, now)
+  end
   return ledger
 end
 
@@ -50,8 +52,9 @@ local function ledger_fits(ledger, amount)
   return ledger.rules.dry or not left or amount <= left
 end
 
--- Adds to what is used and held in every window, and `level` to the bucket. `pin`: a hold needs the cells for longer.
-local function post(ledger, used, held, level, now, pin, kinds)
+-- Adds to what is used and held in every window, and `level` to the bucket; to what it would be without open holds `without`,
+-- where that is another amount. `pin`: a hold needs the cells for longer.
+local function post(ledger, used, held, level, now, pin, kinds, without)
   local plain = used > 0 and held == 0 and not pin and (not kinds or kinds == '')
   for i = 1, 4 do
     local key, kept = ledger.keys[i], ledger.kept[i]
@@ -74,18 +77,23 @@ local function post(ledger, used, held, level, now, pin, kinds)
   end
   local rules = ledger.rules
   if rules.limit then
+    local open = ledger.open
     ledger.level = math.max(0, ledger.level + level)
-    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires)
+    if open then open.without = math.max(0, math.min(ledger.level, open.without + (without or level))) end
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, open)
   end
 end
 
 -- Writes what the clock that stepped back makes necessary, or a refusal would last until the clock has caught up.
 local function mend_bucket(ledger, now)
-  if ledger.stepped then save_bucket(ledger.base, ledger.level, ledger.rules.limit, ledger.rules.window, now, ledger.expires) end
+  local rules = ledger.rules
+  if ledger.stepped then
+    save_bucket(ledger.base, ledger.level, rules.limit, rules.window, now, ledger.expires, ledger.open)
+  end
 end
 
--- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket 0
--- and its figures.
+-- For each limited window its number, limit, used, held, end in ms and ms until what was refused fits; then for the bucket
+-- 0, its figures, and 1 when it has open holds.
 local function report_ledger(ledger, amount, now)
   local out, n, rules = {}, 0, ledger.rules
   for i = 1, 4 do
@@ -103,6 +111,7 @@ local function report_ledger(ledger, amount, now)
   if rules.limit then
     out[n + 1] = 0
     report_bucket(out, ledger.level, rules.limit, rules.window, bucket_retry(ledger.level, rules.limit, rules.window, amount))
+    out[n + 7] = ledger.open and 1 or 0
   end
   return out
 end
