@@ -134,9 +134,9 @@ export class QueueService implements OnModuleInit {
     const { order = 'relaxed' } = this.registry.get(queue);
     const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
     const asked = { max, leaseMs: leaseSeconds * 1000, order };
-    const reply = await this.store.ackAndLease(projectId, queue, ack, asked);
-    this.events.ended(projectId, queue, done.jobId, reply.ending);
-    if (reply.ending === 'stale') throw stale('queue.ack');
+    const { ending, lease: reply } = await this.store.ackAndLease(projectId, queue, ack, asked);
+    this.events.ended(projectId, queue, done.jobId, ending);
+    if (!reply) throw stale('queue.ack');
     const { lease, unworkable } = await this.#leased(projectId, queue, reply);
     return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, asked) : lease;
   }

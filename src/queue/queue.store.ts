@@ -4,15 +4,18 @@ import type { ProjectId } from '../common/project-id.js';
 import { randomId, randomToken } from '../common/tokens.js';
 import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { QueueKeys } from './queue.keys.js';
+import { type Places, QueueKeys } from './queue.keys.js';
 import {
   ackAndLease,
+  ackAndLeaseWhole,
   ackJobs,
   cancelJob,
   countJobs,
   dropDead,
   enqueueJobs,
+  enqueuePlain,
   extendLease,
+  leaseHead,
   leaseJobs,
   listDead,
   nackJob,
@@ -25,17 +28,21 @@ import {
   type Ending,
   ending,
   type JobRecord,
-  type LeaseHead,
-  type LeaseLine,
+  jobRecord,
+  type LeasedReply,
   type LeaseReply,
   leaseReply,
   type LeaseRequest,
   optional,
   pairs,
   type RawJob,
+  type RecordReply,
   type Report,
   settled,
   type Settled,
+  stateOf,
+  wholeLeaseReply,
+  type WholeReply,
 } from './queue.replies.js';
 import type { JobState, QueueOrder } from './queue.types.js';
 
@@ -43,9 +50,19 @@ import type { JobState, QueueOrder } from './queue.types.js';
 export const MAX_DEAD = 10_000;
 export const DEFAULT_ATTEMPTS = 10;
 
+/** What the short scripts say when they have done nothing. */
+const ASK_WHOLE = 0;
+const FULL = 2;
+/** So many calls do not try the short script after it could do nothing. */
+const DETOUR = 16;
+/** A record's head is read without its body, so it is bounded. */
+const MAX_ERROR = 2000;
+
 /** The queue's scripts, typed. */
 @Injectable()
 export class QueueStore {
+  readonly #detours = new WeakMap<Places, number>();
+
   constructor(
     private readonly runner: ScriptRunner,
     private readonly keys: QueueKeys,
@@ -60,6 +77,11 @@ export class QueueStore {
     idempotencyKey: string | undefined,
   ): Promise<{ jobId: string; state: JobState; fresh: boolean }[] | undefined> {
     const ids = jobs.map(randomId);
+    if (idempotencyKey === undefined && jobs.every((job) => job.delayMs === 0 && job.dedupe === '')) {
+      const outcome = await this.#enqueuePlain(projectId, queue, jobs, ids);
+      if (outcome === FULL) return undefined;
+      if (outcome !== ASK_WHOLE) return ids.map((jobId) => ({ jobId, state: 'waiting', fresh: true }));
+    }
     const { key, fingerprint } = this.keys.idempotency(projectId, idempotencyKey, { queue, jobs });
     const reply = (await this.runner.run(enqueueJobs, {
       keys: { ...this.keys.places(projectId, queue), idempotency: key },
@@ -67,66 +89,91 @@ export class QueueStore {
         fingerprint,
         max_jobs: this.config.QUEUE_MAX_JOBS,
         max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job, i) => [
-          ids[i]!,
-          job.raw,
-          sha1(job.raw),
-          job.maxAttempts,
-          job.delayMs,
-          job.dedupe,
-          job.operationId,
-        ]),
+        jobs: jobs.flatMap((job, i) => [ids[i]!, job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
       },
     })) as string[];
     if (reply[0] !== 'ok') return undefined;
     return pairs(reply.slice(1)).map(([jobId, state], i) => ({
       jobId,
-      state: state as JobState,
+      state: stateOf(state),
       fresh: jobId === ids[i],
     }));
   }
 
-  async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
-    const [report, due, unreadable, weight, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
-      keys: {
-        ...this.keys.places(projectId, queue),
-        settings: this.keys.settings(projectId, queue),
-        hold: this.keys.hold(projectId, queue),
-        request: this.keys.request(projectId, queue, requestId),
+  #enqueuePlain(projectId: ProjectId, queue: string, jobs: readonly RawJob[], ids: readonly string[]) {
+    return this.runner.run(enqueuePlain, {
+      keys: this.keys.places(projectId, queue),
+      args: {
+        max_jobs: this.config.QUEUE_MAX_JOBS,
+        max_bytes: this.config.QUEUE_MAX_BYTES,
+        jobs: jobs.flatMap((job, i) => [sha1(job.raw) + ids[i]!, job.raw, job.maxAttempts, job.operationId]),
       },
-      args: { ...this.#leaseArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
-    })) as [...LeaseHead, number, ...LeaseLine[]];
-    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce };
+    });
   }
 
-  /** Ends one job and leases the next, in one script. */
+  async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
+    const places = this.keys.places(projectId, queue);
+    const token = randomToken();
+    if (asked.order === 'relaxed' && requestId === undefined && this.#straight(places)) {
+      const args = { ...this.#bounds(asked, token), wanted: asked.max };
+      const reply = await this.runner.run(leaseHead, { keys: places, args });
+      if (reply !== ASK_WHOLE) return leaseReply(token, reply as LeasedReply);
+      this.#detours.set(places, DETOUR);
+    }
+    const reply = await this.runner.run(leaseJobs, {
+      keys: { ...places, request: this.keys.request(projectId, queue, requestId) },
+      args: { ...this.#wholeArgs(projectId, asked, token), request: requestId === undefined ? '' : '1' },
+    });
+    return wholeLeaseReply(reply as WholeReply);
+  }
+
+  /** Ends one job and leases the next, in one script. @returns 'stale', and then nothing is leased. */
   async ackAndLease(
     projectId: ProjectId,
     queue: string,
     done: { jobId: string; token: string; result: string },
     asked: LeaseRequest,
-  ): Promise<LeaseReply & { ending: Ending }> {
-    const [state, report, due, unreadable, weight, ...jobs] = (await this.runner.run(ackAndLease, {
-      keys: {
-        ...this.keys.places(projectId, queue),
-        settings: this.keys.settings(projectId, queue),
-        hold: this.keys.hold(projectId, queue),
-      },
-      args: { ...this.#leaseArgs(projectId, asked), id: done.jobId, held: done.token, result: done.result },
-    })) as [string[], ...LeaseHead, ...LeaseLine[]];
-    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce: 0, ending: ending(state) };
+  ): Promise<{ ending: Ending; lease?: LeaseReply }> {
+    const places = this.keys.places(projectId, queue);
+    const token = randomToken();
+    const ack = { id: done.jobId, held: done.token, result: done.result };
+    if (asked.order === 'relaxed' && this.#straight(places)) {
+      const args = { ...this.#bounds(asked, token), wanted: asked.max, ...ack };
+      const reply = await this.runner.run(ackAndLease, { keys: places, args });
+      if (reply !== ASK_WHOLE) {
+        const [word, ...leased] = reply as [string, ...LeasedReply];
+        return leased.length === 0
+          ? { ending: ending(word) }
+          : { ending: ending(word), lease: leaseReply(token, leased) };
+      }
+      this.#detours.set(places, DETOUR);
+    }
+    const [word, ...whole] = (await this.runner.run(ackAndLeaseWhole, {
+      keys: places,
+      args: { ...this.#wholeArgs(projectId, asked, token), ...ack },
+    })) as [string, ...WholeReply];
+    return whole.length === 0 ? { ending: ending(word) } : { ending: ending(word), lease: wholeLeaseReply(whole) };
   }
 
-  #leaseArgs(projectId: ProjectId, { max, leaseMs, order }: LeaseRequest) {
+  // Whether the short script is worth a try: where it could do nothing, as in a queue that others push to, the next few
+  // calls go straight to the whole one.
+  #straight(places: Places): boolean {
+    const detours = this.#detours.get(places) ?? 0;
+    if (detours > 0) this.#detours.set(places, detours - 1);
+    return detours === 0;
+  }
+
+  #bounds({ leaseMs }: LeaseRequest, token: string) {
+    return { token, lease_ms: leaseMs, max_leased: this.config.QUEUE_MAX_LEASED, max_dead: MAX_DEAD };
+  }
+
+  #wholeArgs(projectId: ProjectId, asked: LeaseRequest, token: string) {
     return {
-      token: randomToken(),
-      lease_ms: leaseMs,
-      max_leased: this.config.QUEUE_MAX_LEASED,
-      max_dead: MAX_DEAD,
+      ...this.#bounds(asked, token),
       project_id: projectId,
       default_attempts: DEFAULT_ATTEMPTS,
-      order,
-      ids: Array.from({ length: max }, randomId),
+      order: asked.order,
+      ids: Array.from({ length: asked.max }, randomId),
     };
   }
 
@@ -139,7 +186,7 @@ export class QueueStore {
       keys: this.keys.places(projectId, queue),
       args: { acks: acks.flatMap((ack) => [ack.jobId, ack.token, ack.result]) },
     });
-    return (reply as string[][]).map(ending);
+    return (reply as string[]).map(ending);
   }
 
   async nack(
@@ -148,18 +195,18 @@ export class QueueStore {
     nack: { jobId: string; token: string; error: string; retryMs: number | undefined; dead: boolean },
   ): Promise<Ending> {
     const reply = await this.runner.run(nackJob, {
-      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
+      keys: this.keys.places(projectId, queue),
       args: {
         id: nack.jobId,
         token: nack.token,
-        error: nack.error,
+        error: nack.error.slice(0, MAX_ERROR),
         retry_ms: nack.retryMs ?? '',
         // Redis has no randomness that survives its restart, and none is needed there.
         jitter: 0.9 + Math.random() * 0.2,
         dead: nack.dead ? '1' : '',
       },
     });
-    return ending(reply as string[]);
+    return ending(reply as string);
   }
 
   /** @returns how many were given back. */
@@ -187,9 +234,9 @@ export class QueueStore {
     const [deadline, cancelled, operationId] = (await this.runner.run(extendLease, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId, token, lease_ms: leaseMs },
-    })) as [string | number, number, string];
-    if (Number(deadline) === 0) return undefined;
-    return { expiresAt: Number(deadline), cancelled: cancelled === 1, ...optional('operationId', operationId) };
+    })) as [number, number, string];
+    if (deadline === 0) return undefined;
+    return { expiresAt: deadline, cancelled: cancelled === 1, ...optional('operationId', operationId) };
   }
 
   async cancel(
@@ -198,38 +245,33 @@ export class QueueStore {
     jobId: string,
   ): Promise<{ settled: Settled; state: JobState | 'missing'; operationId?: string }> {
     const [report, state, operationId] = (await this.runner.run(cancelJob, {
-      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
+      keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as [Report, JobState | 'missing', string?];
-    return { settled: settled(report), state, ...optional('operationId', operationId) };
+    })) as [Report, string, string?];
+    return {
+      settled: settled(report),
+      state: state === 'missing' ? state : stateOf(state),
+      ...optional('operationId', operationId),
+    };
   }
 
   /** @returns the record's fields with its place; no `record` when there is no such job. */
   async job(projectId: ProjectId, queue: string, jobId: string): Promise<{ settled: Settled; record?: JobRecord }> {
-    const [report, position, due, deadline, ...fields] = (await this.runner.run(readJob, {
+    const [report, ...values] = (await this.runner.run(readJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as [Report, ...(string | number)[]];
-    if (position === undefined) return { settled: settled(report) };
-    return {
-      settled: settled(report),
-      record: {
-        position: Number(position),
-        due: Number(due),
-        deadline: Number(deadline),
-        fields: new Map(pairs(fields as string[])),
-      },
-    };
+    })) as [Report, ...RecordReply];
+    return { settled: settled(report), ...(values.length === 0 ? {} : { record: jobRecord(values) }) };
   }
 
   async counts(projectId: ProjectId, queue: string) {
     const [report, waiting, leased, delayed, dead, bytes, oldestMs, paused, order, weight] = (await this.runner.run(
       countJobs,
       {
-        keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
+        keys: this.keys.places(projectId, queue),
         args: {},
       },
-    )) as [Report, number, number, number, number, string, string, number, QueueOrder | '', string];
+    )) as [Report, number, number, number, number, string, number, number, QueueOrder | '', string];
     return {
       settled: settled(report),
       waiting,
@@ -237,7 +279,7 @@ export class QueueStore {
       delayed,
       dead,
       bytes: Number(bytes),
-      oldestMs: Number(oldestMs),
+      oldestMs,
       paused: paused === 1,
       order: order === '' ? undefined : order,
       weight: Number(weight),
@@ -269,7 +311,7 @@ export class QueueStore {
   /** Ends the queue at once; {@link QueueKeys.places} `purged` hides its records until they are swept. */
   async purge(projectId: ProjectId, queue: string): Promise<void> {
     const { purged, wake: _, ...places } = this.keys.places(projectId, queue);
-    const rest = [...Object.values(places), this.keys.settings(projectId, queue), this.keys.hold(projectId, queue)];
+    const rest = Object.values(places);
     await this.runner.run(purgeQueue, { keys: { purged, rest }, args: {} });
   }
 

@@ -287,7 +287,7 @@ export async function drain(model: QueueModel, real: RealQueue): Promise<void> {
   await drop().run(model, real);
   expect(model.of('waiting')).toEqual([]);
   const { keys, app } = real;
-  const { wake: _, history: __, ...places } = keys;
+  const { wake: _, history: __, hold: ___, ...places } = keys;
   expect(await app.state.exists(...Object.values(places))).toBe(0);
 }
 
