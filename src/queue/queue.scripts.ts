@@ -58,7 +58,7 @@ export const ackJobs = defineScript({
   op: 'queue.ack',
   file: file('ack'),
   role: 'state',
-  keys: ['list', 'leases', 'size', 'dedupe', 'history'],
+  keys: ['list', 'leases', 'size', 'dedupe', 'history', 'purged'],
   args: ['acks...'],
 });
 /** As {@link leaseHead}; else {@link ackAndLeaseWhole} must be asked. */
@@ -66,7 +66,7 @@ export const ackAndLease = defineScript({
   op: 'queue.ack-next',
   file: file('ack-next'),
   role: 'state',
-  keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'history', 'settings'],
+  keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'history', 'settings', 'purged'],
   args: [...LEASE, 'wanted', 'id', 'held', 'result'],
 });
 export const ackAndLeaseWhole = defineScript({

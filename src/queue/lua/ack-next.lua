@@ -12,6 +12,7 @@
 -- KEYS[8] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
 -- KEYS[9] history    proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
 -- KEYS[10] settings   proj:<p>:config:queue:<q>    HASH paused, order, weight
+-- KEYS[11] purged     proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] token      of this lease, never used before
 -- ARGV[3] lease_ms   ms
@@ -23,16 +24,16 @@
 -- ARGV[9] result     as JSON or ''
 -- Returns {ending as of `ack`, and what `lease-head` returns…}; 0 when `ack-lease` must be asked; LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 20 commands and one for each job.
-local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SETTINGS = redis.call, unpack(KEYS)
+local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SETTINGS, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
 local first, last, endings = 7, 9, {}
 -- @include "./end-look"
 if endings[1] == 's' then return endings end
-local token, lease_ms, max_leased, max_dead, wanted, gone = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, ended[1]
+local token, lease_ms, max_leased, max_dead, wanted, gone = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, over == 1 and ended[1] or nil
 -- @include "./head-look"
 if whole then return 0 end
 -- @include "./end-write"
 -- @include "./head-take"
-return { endings[1], due, weight, unpack(lines) }
+return { endings[1], due, weight, unpack(lines, 1, 6 * take) }

@@ -42,7 +42,7 @@ if j.state == 'l' then
   return over(nil, 'c', operation)
 end
 if j.state == 'w' and call('ZREM', RETRY, id) == 0 then
-  local sha = job(id, true).body
+  local sha = j.body
   local _, raw = find_waiting(id, sha, j.size, n.list)
   if raw then
     -- The first of equal bytes leaves the list, so the oldest job with these bytes takes over this one's place in the line.

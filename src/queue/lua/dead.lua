@@ -21,7 +21,7 @@
 local reply = {}
 local page = call('ZRANGEBYSCORE', DEAD, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 for i = 1, #page, 2 do
-  local j = job(page[i], true)
-  if j then reply[#reply + 1] = { page[i], page[i + 1], j.attempts, j.extra.error or '', j.body } end
+  local j = job(page[i])
+  if j then reply[#reply + 1] = { page[i], page[i + 1], j.attempts, j.extra.error or '', bytes_of(page[i], j) } end
 end
 return reply

@@ -25,7 +25,7 @@ local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
   local j = job(id)
   if j then freed = freed + j.size end
-  call('UNLINK', job_key(id))
+  call('UNLINK', job_key(id), raw_key(id))
   call('ZREM', DEAD, id)
 end
 close()

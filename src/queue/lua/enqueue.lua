@@ -57,9 +57,11 @@ end
 
 for _, i in ipairs(fresh) do
   local id, raw, delay, dedupe, operation = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
-  local j = { state = 'd', attempts = 0, max = ARGV[i + 2], order = tick(), created = now_ms, size = #raw, token = '', body = raw }
+  local j = { state = 'd', attempts = 0, max = ARGV[i + 2], order = tick(), created = now_ms, size = #raw, token = '' }
   j.extra = { operation = operation ~= '' and operation or nil, dedupe = dedupe ~= '' and dedupe or nil }
+  j.body = #raw <= SHORT and raw or ''
   if dedupe ~= '' then call('HSET', DEDUPE, dedupe, id) end
+  if #raw > SHORT then call('RPUSH', raw_key(id), raw) end
   if delay > 0 then
     save(id, j)
     call('ZADD', DELAYED, now_ms + delay, id)

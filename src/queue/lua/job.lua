@@ -28,7 +28,7 @@ local report = settle()
 close()
 
 local id = ARGV[2]
-local j = job(id, true)
+local j = job(id)
 if not j then return { report } end
 local position = -1
 if j.state == 'w' then

@@ -47,10 +47,10 @@ if ARGV[9] == '1' then
   call('PEXPIRE', KEYS[14], ARGV[3] + 60000)
   local former, ids = unpack(call('HMGET', KEYS[14], 'token', 'ids'))
   for id in string.gmatch(ids or '', '[^,]+') do
-    local j = job(id, true)
+    local j = job(id)
     if j and j.state == 'l' and j.token == former then
       token = former
-      for _, value in ipairs({ id, j.attempts, j.body, j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }) do
+      for _, value in ipairs({ id, j.attempts, bytes_of(id, j), j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }) do
         jobs[#jobs + 1] = value
       end
     end

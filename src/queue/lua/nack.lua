@@ -29,7 +29,7 @@ if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end
 
 local id, token = ARGV[2], ARGV[3]
-local j = job(id, true)
+local j = job(id)
 if not j then return 's' end
 if j.extra.settled == token then return j.state end
 local deadline = tonumber(call('ZSCORE', LEASES, id) or 0)

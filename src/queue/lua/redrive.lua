@@ -23,7 +23,7 @@ if not survey() then return WRONGTYPE end
 
 local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
-  local j = job(id, true)
+  local j = job(id)
   if j then
     j.attempts, j.extra.settled = 0, nil
     push_waiting(id, j)

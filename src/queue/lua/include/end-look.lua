@@ -1,42 +1,48 @@
 -- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
 -- each its state and operation in one word: `o` done, `c` cancelled, `s` stale token.
-local ended, keys, records, freed, dedupes, seen = {}, {}, {}, 0, nil, nil
+local over, freed, ended, records, garbage, dedupes, seen = 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
+local oldest, purged_ms = call('ZRANGE', LEASES, '0', '1', 'WITHSCORES'), call('GET', PURGED)
+-- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
+local all_held = oldest[1] and oldest[2] + 0 > now_ms
 for i = first, last, 3 do
-  local id, token = ARGV[i], ARGV[i + 1]
+  local id, token, ending = ARGV[i], ARGV[i + 1], 's'
   local key = W .. ':job:' .. id
-  local packed = redis.pcall('GETRANGE', key, '0', '8191')
-  local ending = 's'
-  if type(packed) == 'string' and packed ~= '' then
+  local packed = redis.pcall('GET', key)
+  if type(packed) == 'string' then
     local state, attempts, max, _, created, size, held, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
-    if held == token and token ~= '' then
-      local deadline = call('ZSCORE', LEASES, id)
-      if seen and seen[id] then
-        ending = seen[id]
-      elseif not deadline then
-        -- Its reply was lost: it is answered once more.
-        if state == 'o' or state == 'c' then ending = state end
-      elseif deadline + 0 > now_ms then
-        if state == 'l' then state = 'o' end
-        ending = state
-        if extra ~= '' then
-          local more = cmsgpack.unpack(extra)
-          if more.operation then ending = state .. more.operation end
-          if more.dedupe and call('HGET', DEDUPE, more.dedupe) == id then
-            dedupes = dedupes or {}
-            dedupes[#dedupes + 1] = more.dedupe
-          end
+    if held ~= token or token == '' or purged_ms and created < purged_ms + 0 then
+      ending = 's'
+    elseif seen and seen[id] then
+      ending = seen[id]
+    elseif size == 0 then
+      -- It is over, and the reply was lost: it is answered once more.
+      if state == 'o' or state == 'c' then ending = state end
+    elseif (state == 'l' or state == 'c') and (all_held or (call('ZSCORE', LEASES, id) or 0) + 0 > now_ms) then
+      if state == 'l' then state = 'o' end
+      ending = state
+      if extra ~= '' then
+        local more = cmsgpack.unpack(extra)
+        if more.operation then ending = state .. more.operation end
+        if more.dedupe and call('HGET', DEDUPE, more.dedupe) == id then
+          dedupes = dedupes or {}
+          dedupes[#dedupes + 1] = more.dedupe
         end
-        if first + 3 < last then
-          seen = seen or {}
-          seen[id] = state
-        end
-        local e = #ended + 1
-        freed = freed + size
-        ended[e], keys[e] = id, key
-        records[e] = struct.pack('<c1BBddI4Bc0I2c0', state, attempts, max, now_ms, created, 0, #token, token, #extra, extra)
-          .. (state == 'o' and ARGV[i + 2] or '')
       end
+      if last > first + 2 then
+        seen = seen or {}
+        seen[id] = state
+      end
+      if size > 1024 then
+        garbage = garbage or {}
+        garbage[#garbage + 1] = key .. ':raw'
+      end
+      over, freed = over + 1, freed + size
+      ended[over] = id
+      records[2 * over - 1] = key
+      records[2 * over] = struct.pack(
+        '<c1BBddI4Bc0I2c0', state, attempts, max, now_ms, created, 0, #token, token, #extra, extra
+      ) .. (state == 'o' and ARGV[i + 2] or '')
     end
   end
-  endings[#endings + 1] = ending
+  endings[(i - first) / 3 + 1] = ending
 end

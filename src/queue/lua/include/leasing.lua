@@ -42,7 +42,7 @@ local function younger(sha)
 end
 
 local function give(o, id, j, raw)
-  j.state, j.attempts, j.token, j.body = 'l', j.attempts + 1, o.token, raw
+  j.state, j.attempts, j.token = 'l', j.attempts + 1, o.token
   save(id, j)
   leased[#leased + 1] = o.deadline
   leased[#leased + 1] = id
@@ -53,11 +53,12 @@ end
 local function fits(raw) return #lines == 0 or bytes + #raw <= MAX_BYTES end
 
 local function take_retry(o, id)
-  local j = job(id, true)
-  if j and not fits(j.body) then return false end
+  local j = job(id)
+  local raw = j and bytes_of(id, j)
+  if raw and not fits(raw) then return false end
   call('ZREM', RETRY, id)
   n.retry = n.retry - 1
-  if j then give(o, id, j, j.body) end
+  if j then give(o, id, j, raw) end
   return true
 end
 
@@ -79,12 +80,17 @@ local function take_head(o, spare)
     j = { state = 'l', attempts = 0, max = o.attempts, order = tick(), created = now_ms, size = #raw, token = '', extra = {} }
     call('INCRBY', SIZE, #raw)
   end
-  call('LTRIM', W, 1, -1)
+  if #raw <= SHORT then
+    call('LTRIM', W, 1, -1)
+    j.body = raw
+  else
+    call('LMOVE', W, raw_key(id), 'LEFT', 'RIGHT')
+    j.body = ''
+  end
   n.list = n.list - 1
   if good then
     give(o, id, j, raw)
   else
-    j.body = raw
     bury(id, j, 'unreadable: not JSON of this project, empty, or over 1 MiB')
     unread = unread + 1
   end

@@ -1,6 +1,7 @@
 -- What all scripts of a queue share: names, the look at every place, job records, the moves between the places of a job.
 -- A job is in exactly one place: W and `waiting`, `delayed`, `retry`, `leases`, `dead`, or its record only. Its bytes are in
--- one place too: in W while it waits there, else at the end of its record.
+-- one place too: in W while it waits there, else at the end of its record, or when they are long in a list of one beside it:
+-- LMOVE brings them from one list to the other, so that they are never written twice.
 local W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, WAKE, PURGED = unpack(KEYS, 1, 11)
 local PROMOTE, REAP, TAKE = 20, 20, 100
 local call = redis.call
@@ -30,23 +31,25 @@ end
 
 -- A record is one string: state, attempts, max attempts, order (us; of a job that is over: when that was, ms), moment of
 -- creation (ms), size of its bytes, token, what few jobs have (MessagePack map or ''), and then its body: the SHA-1 of its
--- bytes while they are in W, its result when it is done, else its bytes.
+-- bytes while they are in W, its result when it is done, else its bytes when they are short.
 -- States: w(aiting), l(eased), d(elayed), x (dead); over: o (done), c(ancelled, also while it is still leased), t(aken).
 local RECORD = '<c1BBddI4Bc0I2c0'
-local HEAD = 8191
+local SHORT = 1024
 
 local function job_key(id) return W .. ':job:' .. id end
 
+local function raw_key(id) return W .. ':job:' .. id .. ':raw' end
+
 -- Nil when there is none, when somebody put another kind of value there, and when the project was purged since, though the
--- sweep has not come to it. The body, which may be long, only for who asks for it.
-local function job(id, whole)
-  local packed = whole and redis.pcall('GET', job_key(id)) or redis.pcall('GETRANGE', job_key(id), 0, HEAD)
-  if type(packed) ~= 'string' or packed == '' then return nil end
+-- sweep has not come to it.
+local function job(id)
+  local packed = redis.pcall('GET', job_key(id))
+  if type(packed) ~= 'string' then return nil end
   local j, extra, at = {}, nil, nil
   j.state, j.attempts, j.max, j.order, j.created, j.size, j.token, extra, at = struct.unpack(RECORD, packed)
   if j.created < purged_ms then return nil end
   j.extra = extra == '' and {} or cmsgpack.unpack(extra)
-  j.body = whole and string.sub(packed, at)
+  j.body = string.sub(packed, at)
   return j
 end
 
@@ -56,10 +59,15 @@ local function save(id, j, ...)
   call('SET', job_key(id), head .. j.body, ...)
 end
 
--- To the tail of W; the bytes come out of its record.
+-- The bytes of a job that is not in W.
+local function bytes_of(id, j)
+  return j.size <= SHORT and j.body or call('LINDEX', raw_key(id), 0) or ''
+end
+
+-- To the tail of W.
 local function push_waiting(id, j)
-  local raw, sha = j.body, redis.sha1hex(j.body)
-  call('RPUSH', W, raw)
+  local sha = redis.sha1hex(bytes_of(id, j))
+  if j.size <= SHORT then call('RPUSH', W, j.body) else call('LMOVE', raw_key(id), W, 'LEFT', 'RIGHT') end
   call('RPUSH', WAITING, sha .. id)
   j.state, j.order, j.token, j.body = 'w', tick(), '', sha
   save(id, j)
@@ -81,6 +89,7 @@ end
 local function finish(id, j, state, token)
   freed = freed + j.size
   free_dedupe(id, j)
+  if j.size > SHORT then call('UNLINK', raw_key(id)) end
   j.state, j.order, j.size, j.token, j.body = state, now_ms, 0, token or '', ''
   save(id, j, 'EX', 3600)
   n.history = call('RPUSH', HISTORY, id)

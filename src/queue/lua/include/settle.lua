@@ -7,7 +7,7 @@ local function expire(due, report)
     if j and j.state == 'c' then
       finish(id, j, 'c')
     elseif j and j.attempts >= j.max then
-      bury(id, job(id, true), 'lease expired')
+      bury(id, j, 'lease expired')
       report[#report + 1] = id
       report[#report + 1] = j.extra.operation or ''
     elseif j then
@@ -20,7 +20,7 @@ end
 local function promote(due)
   for _, id in ipairs(due) do
     call('ZREM', DELAYED, id)
-    local j = job(id, true)
+    local j = job(id)
     if j and j.attempts > 0 then
       to_retry(id, j.order)
     elseif j then
