@@ -67,7 +67,7 @@ export const ackAndLease = defineScript({
   file: file('ack-next'),
   role: 'state',
   keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'history', 'settings', 'purged'],
-  args: [...LEASE, 'wanted', 'id', 'held', 'result'],
+  args: [...LEASE, 'wanted', 'acks...'],
 });
 export const ackAndLeaseWhole = defineScript({
   op: 'queue.ack-lease',

@@ -13,7 +13,8 @@ import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
 import type { LeaseReply, LeaseRequest } from './queue.replies.js';
-import { MAX_DEAD, QueueStore } from './queue.store.js';
+import { MAX_DEAD } from './queue.shortcuts.js';
+import { QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 

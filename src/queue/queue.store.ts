@@ -1,21 +1,16 @@
-import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { randomId, randomToken } from '../common/tokens.js';
 import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { type Places, QueueKeys } from './queue.keys.js';
+import { QueueKeys } from './queue.keys.js';
 import {
-  ackAndLease,
   ackAndLeaseWhole,
-  ackJobs,
   cancelJob,
   countJobs,
   dropDead,
   enqueueJobs,
-  enqueuePlain,
   extendLease,
-  leaseHead,
   leaseJobs,
   listDead,
   nackJob,
@@ -29,9 +24,7 @@ import {
   ending,
   type JobRecord,
   jobRecord,
-  type LeasedReply,
   type LeaseReply,
-  leaseReply,
   type LeaseRequest,
   optional,
   pairs,
@@ -44,30 +37,26 @@ import {
   wholeLeaseReply,
   type WholeReply,
 } from './queue.replies.js';
+import { type Ack, QueueShortcuts } from './queue.shortcuts.js';
 import type { JobState, QueueOrder } from './queue.types.js';
 
-/** At this many dead letters a queue of a project is parked, until a person looks. */
-export const MAX_DEAD = 10_000;
 export const DEFAULT_ATTEMPTS = 10;
 
-/** What the short scripts say when they have done nothing. */
-const ASK_WHOLE = 0;
-const FULL = 2;
-/** So many calls do not try the short script after it could do nothing. */
-const DETOUR = 16;
 /** A record's head is read without its body, so it is bounded. */
 const MAX_ERROR = 2000;
 
 /** The queue's scripts, typed. */
 @Injectable()
 export class QueueStore {
-  readonly #detours = new WeakMap<Places, number>();
+  readonly #short: QueueShortcuts;
 
   constructor(
     private readonly runner: ScriptRunner,
     private readonly keys: QueueKeys,
     private readonly config: AppConfig,
-  ) {}
+  ) {
+    this.#short = new QueueShortcuts(runner, config);
+  }
 
   /** @returns the jobs in their order, or `undefined` when the queue is full. `fresh` is false for one that was there. */
   async enqueue(
@@ -77,10 +66,9 @@ export class QueueStore {
     idempotencyKey: string | undefined,
   ): Promise<{ jobId: string; state: JobState; fresh: boolean }[] | undefined> {
     const ids = jobs.map(randomId);
-    if (idempotencyKey === undefined && jobs.every((job) => job.delayMs === 0 && job.dedupe === '')) {
-      const outcome = await this.#enqueuePlain(projectId, queue, jobs, ids);
-      if (outcome === FULL) return undefined;
-      if (outcome !== ASK_WHOLE) return ids.map((jobId) => ({ jobId, state: 'waiting', fresh: true }));
+    if (idempotencyKey === undefined) {
+      const room = await this.#short.enqueue(this.keys.places(projectId, queue), jobs, ids);
+      if (room !== undefined) return room ? ids.map((jobId) => ({ jobId, state: 'waiting', fresh: true })) : undefined;
     }
     const { key, fingerprint } = this.keys.idempotency(projectId, idempotencyKey, { queue, jobs });
     const reply = (await this.runner.run(enqueueJobs, {
@@ -100,76 +88,37 @@ export class QueueStore {
     }));
   }
 
-  #enqueuePlain(projectId: ProjectId, queue: string, jobs: readonly RawJob[], ids: readonly string[]) {
-    return this.runner.run(enqueuePlain, {
-      keys: this.keys.places(projectId, queue),
-      args: {
-        max_jobs: this.config.QUEUE_MAX_JOBS,
-        max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job, i) => [sha1(job.raw) + ids[i]!, job.raw, job.maxAttempts, job.operationId]),
-      },
-    });
-  }
-
   async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
     const places = this.keys.places(projectId, queue);
-    const token = randomToken();
-    if (asked.order === 'relaxed' && requestId === undefined && this.#straight(places)) {
-      const args = { ...this.#bounds(asked, token), wanted: asked.max };
-      const reply = await this.runner.run(leaseHead, { keys: places, args });
-      if (reply !== ASK_WHOLE) return leaseReply(token, reply as LeasedReply);
-      this.#detours.set(places, DETOUR);
-    }
+    const quick = requestId === undefined ? await this.#short.lease(places, asked) : undefined;
+    if (quick) return quick;
     const reply = await this.runner.run(leaseJobs, {
       keys: { ...places, request: this.keys.request(projectId, queue, requestId) },
-      args: { ...this.#wholeArgs(projectId, asked, token), request: requestId === undefined ? '' : '1' },
+      args: { ...this.#wholeArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
     });
     return wholeLeaseReply(reply as WholeReply);
   }
 
-  /** Ends one job and leases the next, in one script. @returns 'stale', and then nothing is leased. */
+  /** Ends one job and leases the next, in one script. @returns no `lease` with a stale token. */
   async ackAndLease(
     projectId: ProjectId,
     queue: string,
-    done: { jobId: string; token: string; result: string },
+    ack: Ack,
     asked: LeaseRequest,
   ): Promise<{ ending: Ending; lease?: LeaseReply }> {
     const places = this.keys.places(projectId, queue);
-    const token = randomToken();
-    const ack = { id: done.jobId, held: done.token, result: done.result };
-    if (asked.order === 'relaxed' && this.#straight(places)) {
-      const args = { ...this.#bounds(asked, token), wanted: asked.max, ...ack };
-      const reply = await this.runner.run(ackAndLease, { keys: places, args });
-      if (reply !== ASK_WHOLE) {
-        const [word, ...leased] = reply as [string, ...LeasedReply];
-        return leased.length === 0
-          ? { ending: ending(word) }
-          : { ending: ending(word), lease: leaseReply(token, leased) };
-      }
-      this.#detours.set(places, DETOUR);
-    }
+    const quick = await this.#short.ackAndLease(places, asked, ack);
+    if (quick) return quick;
     const [word, ...whole] = (await this.runner.run(ackAndLeaseWhole, {
       keys: places,
-      args: { ...this.#wholeArgs(projectId, asked, token), ...ack },
+      args: { ...this.#wholeArgs(projectId, asked), id: ack.jobId, held: ack.token, result: ack.result },
     })) as [string, ...WholeReply];
     return whole.length === 0 ? { ending: ending(word) } : { ending: ending(word), lease: wholeLeaseReply(whole) };
   }
 
-  // Whether the short script is worth a try: where it could do nothing, as in a queue that others push to, the next few
-  // calls go straight to the whole one.
-  #straight(places: Places): boolean {
-    const detours = this.#detours.get(places) ?? 0;
-    if (detours > 0) this.#detours.set(places, detours - 1);
-    return detours === 0;
-  }
-
-  #bounds({ leaseMs }: LeaseRequest, token: string) {
-    return { token, lease_ms: leaseMs, max_leased: this.config.QUEUE_MAX_LEASED, max_dead: MAX_DEAD };
-  }
-
-  #wholeArgs(projectId: ProjectId, asked: LeaseRequest, token: string) {
+  #wholeArgs(projectId: ProjectId, asked: LeaseRequest) {
     return {
-      ...this.#bounds(asked, token),
+      ...this.#short.bounds(asked, randomToken()),
       project_id: projectId,
       default_attempts: DEFAULT_ATTEMPTS,
       order: asked.order,
@@ -177,16 +126,9 @@ export class QueueStore {
     };
   }
 
-  async ack(
-    projectId: ProjectId,
-    queue: string,
-    acks: readonly { jobId: string; token: string; result: string }[],
-  ): Promise<Ending[]> {
-    const reply = await this.runner.run(ackJobs, {
-      keys: this.keys.places(projectId, queue),
-      args: { acks: acks.flatMap((ack) => [ack.jobId, ack.token, ack.result]) },
-    });
-    return (reply as string[]).map(ending);
+  async ack(projectId: ProjectId, queue: string, acks: readonly Ack[]): Promise<Ending[]> {
+    const places = this.keys.places(projectId, queue);
+    return acks.length === 1 ? [await this.#short.ackOne(places, acks[0]!)] : this.#short.ack(places, acks);
   }
 
   async nack(
@@ -319,9 +261,4 @@ export class QueueStore {
   async dropDead(projectId: ProjectId, queue: string, limit: number): Promise<number> {
     return (await this.runner.run(dropDead, { keys: this.keys.places(projectId, queue), args: { limit } })) as number;
   }
-}
-
-// As redis.sha1hex: what a task of others is compared with.
-function sha1(raw: string): string {
-  return createHash('sha1').update(raw).digest('hex');
 }

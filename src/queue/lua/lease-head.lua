@@ -22,7 +22,7 @@ local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SETTINGS = redis.call, unp
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
-local token, lease_ms, max_leased, max_dead, wanted, gone = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, nil
+local token, lease_ms, max_leased, max_dead, wanted, over = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, 0
 local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
 -- @include "./head-look"
 if whole then return 0 end

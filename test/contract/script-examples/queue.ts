@@ -123,7 +123,7 @@ export const examples: ScriptExample[] = [
   example(ackAndLease, {
     prepare: async (app, projectId) => {
       const { id, token } = await leased(app, projectId, 'key');
-      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2, id, held: token, result: '' } };
+      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2, acks: [id, token, ''] } };
     },
   }),
   example(ackAndLeaseWhole, {

@@ -1,7 +1,7 @@
 -- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
--- each its state and operation in one word: `o` done, `c` cancelled, `s` stale token.
-local over, freed, ended, records, garbage, dedupes, seen = 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
-local oldest, purged_ms = call('ZRANGE', LEASES, '0', '1', 'WITHSCORES'), call('GET', PURGED)
+-- each its state and operation in one word: `o` done, `c` cancelled, `s` stale token. `held_jobs`: how many are not stale.
+local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
+local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
 -- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
 local all_held = oldest[1] and oldest[2] + 0 > now_ms
 for i = first, last, 3 do
@@ -44,5 +44,6 @@ for i = first, last, 3 do
       ) .. (state == 'o' and ARGV[i + 2] or '')
     end
   end
+  if ending ~= 's' then held_jobs = held_jobs + 1 end
   endings[(i - first) / 3 + 1] = ending
 end

@@ -1,6 +1,6 @@
 -- Which jobs at the head of the list may be leased just as they stand; only reads. `whole` when the queue is in a state
--- that only the whole scripts deal with: tasks of others, retries, something due, paused, strict. `oldest` are the two
--- leases that end first, `gone` is the one that ends in this script.
+-- that only the whole scripts deal with: tasks of others, retries, something due, paused, strict. `oldest` is the lease
+-- that ends first, `over` is how many end in this script.
 local whole, take, bytes, weight, later = false, 0, 0, '1', nil
 if call('EXISTS', DELAYED, RETRY, DEAD, SETTINGS) > 0 then
   local settings = call('HMGET', SETTINGS, 'paused', 'order', 'weight')
@@ -8,8 +8,8 @@ if call('EXISTS', DELAYED, RETRY, DEAD, SETTINGS) > 0 then
   whole = call('ZCARD', RETRY) > 0 or call('ZCARD', DEAD) >= max_dead or settings[1] or settings[2] == 'strict'
     or later and later + 0 <= now_ms
 end
-local first_due = oldest[gone and oldest[1] == gone and 4 or 2]
-local list, waiting, room = call('LLEN', W), call('LLEN', WAITING), max_leased - call('ZCARD', LEASES) + (gone and 1 or 0)
+local first_due = oldest[2]
+local list, waiting, room = call('LLEN', W), call('LLEN', WAITING), max_leased - call('ZCARD', LEASES) + over
 if first_due and first_due + 0 <= now_ms or list < waiting or list > 0 and waiting == 0 then whole = true end
 if wanted > room then wanted = room end
 if wanted > list then wanted = list end
@@ -19,12 +19,18 @@ local sets, taken, lines = { 0, 0 }, { 0, 0 }, { 0, 0, 0, 0, 0, 0 }
 local moves
 if not whole and wanted > 0 then
   local entries = wanted == 1 and { call('LINDEX', WAITING, '0') } or call('LRANGE', WAITING, '0', wanted - 1)
+  local packs
+  if wanted > 1 then
+    local keys = {}
+    for i = 1, #entries do keys[i] = W .. ':job:' .. string.sub(entries[i], 41) end
+    packs = call('MGET', unpack(keys))
+  end
   for i = 1, #entries do
     local raw, id = call('LINDEX', W, i - 1), string.sub(entries[i], 41)
     bytes = bytes + #raw
     if bytes > 1048576 and i > 1 then break end
     local key = W .. ':job:' .. id
-    local packed = redis.pcall('GET', key)
+    local packed = wanted == 1 and redis.pcall('GET', key) or packs and packs[i]
     whole = type(packed) ~= 'string' or redis.sha1hex(raw) ~= string.sub(entries[i], 1, 40)
     if whole then break end
     local _, attempts, max, order, created, size, _, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
