@@ -19,6 +19,8 @@ import { ackAndLease, ackJobs, enqueuePlain, leaseHead } from './queue.scripts.j
 export const MAX_DEAD = 10_000;
 /** What a script may bring or take at once, in characters: it should not hold Redis for long. */
 const BATCH_CHARS = 262_144;
+/** Calls of one turn that share a script: enough to share its cost, few enough that the next are prepared while it runs. */
+const CALLS = 4;
 /** So many calls do not try a short script after it could do nothing. */
 const DETOUR = 16;
 const ASK_WHOLE = 0;
@@ -49,20 +51,20 @@ interface Done {
 export class QueueShortcuts {
   readonly #detours = new WeakMap<Places, number>();
   readonly #adding = new Gathering<Added, boolean | undefined>(
-    ({ jobs }) => Math.max(jobs.length / 100, jobs.reduce((sum, { raw }) => sum + raw.length, 0) / BATCH_CHARS),
-    (items) => this.#add(items),
+    ({ jobs }) =>
+      Math.max(1 / CALLS, jobs.length / 100, jobs.reduce((sum, { raw }) => sum + raw.length, 0) / BATCH_CHARS),
+    (items) => this.#now(this.#add(items)),
   );
   readonly #acking = new Gathering<{ places: Places; ack: Ack }, Ending>(
-    ({ ack }) => Math.max(1 / 100, ack.result.length / BATCH_CHARS),
-    (items) =>
-      this.ack(
-        items[0]!.places,
-        items.map(({ ack }) => ack),
-      ),
+    ({ ack }) => Math.max(1 / CALLS, ack.result.length / BATCH_CHARS),
+    (items) => {
+      const acks = items.map(({ ack }) => ack);
+      return this.#now(this.ack(items[0]!.places, acks));
+    },
   );
   readonly #going = new Gathering<Done, { ending: Ending; lease?: LeaseReply } | undefined>(
-    ({ asked, ack }) => Math.max(asked.max / 10, ack.result.length / BATCH_CHARS),
-    (items) => this.#ackAndLease(items),
+    ({ asked, ack }) => Math.max(1 / CALLS, asked.max / 10, ack.result.length / BATCH_CHARS),
+    (items) => this.#now(this.#ackAndLease(items)),
   );
 
   constructor(
@@ -158,6 +160,12 @@ export class QueueShortcuts {
     const detours = this.#detours.get(places) ?? 0;
     if (detours > 0) this.#detours.set(places, detours - 1);
     return detours === 0;
+  }
+
+  // Either the turn is over, or there is more to prepare, and Redis begins meanwhile.
+  #now<T>(asked: Promise<T>): Promise<T> {
+    this.runner.flush('state');
+    return asked;
   }
 
   #detour(places: Places): undefined {
