@@ -18,8 +18,8 @@ function step(name: string, run: (model: QueueModel, real: RealQueue) => Promise
   };
 }
 
-// Few different tasks, so that equal bytes are common.
-const task = (n: number): { doc_id: string; chunks: string[] } => ({ doc_id: `d${n}`, chunks: ['x'.repeat(n)] });
+// Few different tasks, so that equal bytes are common; short ones and long ones, whose bytes are kept apart.
+const task = (n: number): { doc_id: string; chunks: string[] } => ({ doc_id: `d${n}`, chunks: ['x'.repeat(600 * n)] });
 const raw = (real: RealQueue, n: number): string => JSON.stringify({ project_id: real.projectId, ...task(n) });
 
 function pick<T>(from: readonly T[], n: number): T | undefined {
