@@ -94,7 +94,9 @@ async function leasedAs(model: QueueModel, real: RealQueue, max: number, jobs: r
   // nothing else was found it is looked again.
   let looked = 0;
   const got = [...jobs];
-  while (looked < max || got.length === jobs.length) {
+  for (;;) {
+    if (looked === max && got.length < jobs.length) break;
+    if (looked === max) looked = 0;
     const retry = model.retries()[0];
     const bytes = retry ? retry[1].raw : model.list.shift();
     if (bytes === undefined) break;

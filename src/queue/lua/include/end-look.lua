@@ -4,10 +4,17 @@ local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, 
 local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
 -- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
 local all_held = oldest[1] and oldest[2] + 0 > now_ms
+local packs
+if last > first + 2 then
+  local keys = {}
+  for i = first, last, 3 do keys[#keys + 1] = W .. ':job:' .. ARGV[i] end
+  packs = call('MGET', unpack(keys))
+end
 for i = first, last, 3 do
   local id, token, ending = ARGV[i], ARGV[i + 1], 's'
   local key = W .. ':job:' .. id
-  local packed = redis.pcall('GET', key)
+  local packed = packs and packs[(i - first) / 3 + 1]
+  if not packs then packed = redis.pcall('GET', key) end
   if type(packed) == 'string' then
     local state, attempts, max, _, created, size, held, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
     if held ~= token or token == '' or purged_ms and created < purged_ms + 0 then

@@ -19,18 +19,25 @@ local sets, taken, lines = { 0, 0 }, { 0, 0 }, { 0, 0, 0, 0, 0, 0 }
 local moves
 if not whole and wanted > 0 then
   local entries = wanted == 1 and { call('LINDEX', WAITING, '0') } or call('LRANGE', WAITING, '0', wanted - 1)
-  local packs
-  if wanted > 1 then
-    local keys = {}
-    for i = 1, #entries do keys[i] = W .. ':job:' .. string.sub(entries[i], 41) end
-    packs = call('MGET', unpack(keys))
-  end
+  local ids, keys, fit, packs, raws = {}, {}, 1, nil, nil
   for i = 1, #entries do
-    local raw, id = call('LINDEX', W, i - 1), string.sub(entries[i], 41)
-    bytes = bytes + #raw
-    if bytes > 1048576 and i > 1 then break end
-    local key = W .. ':job:' .. id
-    local packed = wanted == 1 and redis.pcall('GET', key) or packs and packs[i]
+    ids[i] = string.sub(entries[i], 41)
+    keys[i] = W .. ':job:' .. ids[i]
+  end
+  if wanted == 1 then
+    packs, raws = { redis.pcall('GET', keys[1]) }, { call('LINDEX', W, '0') }
+  else
+    packs = call('MGET', unpack(keys))
+    -- As many as a reply holds, by the sizes in their records.
+    for i = 1, #packs do
+      bytes = bytes + (packs[i] and struct.unpack('<I4', packs[i], 20) or 0)
+      if bytes > 1048576 and i > 1 then break end
+      fit = i
+    end
+    raws = call('LRANGE', W, '0', fit - 1)
+  end
+  for i = 1, fit do
+    local key, id, packed, raw = keys[i], ids[i], packs[i], raws[i]
     whole = type(packed) ~= 'string' or redis.sha1hex(raw) ~= string.sub(entries[i], 1, 40)
     if whole then break end
     local _, attempts, max, order, created, size, _, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
