@@ -46,7 +46,7 @@ if j.state == 'w' and call('ZREM', RETRY, id) == 0 then
   local _, raw = find_waiting(id, sha, j.size, n.list)
   if raw then
     -- The first of equal bytes leaves the list, so the oldest job with these bytes takes over this one's place in the line.
-    local twin = twin_before(id, sha)
+    local twin = twin_before(id, sha, raw)
     call('LREM', W, 1, raw)
     if twin then call('LSET', WAITING, call('LPOS', WAITING, sha .. id), twin) end
     call('LREM', WAITING, 1, twin or sha .. id)

@@ -12,8 +12,13 @@ local function find_waiting(id, sha, size, reach)
   return nil
 end
 
--- The entry of the oldest job with these bytes, when that is another one, and older.
-local function twin_before(id, sha)
+-- The entry of the oldest job with these bytes, when that is another one, and older. Without tasks of others its place is
+-- that of the first such bytes in W; else all older ones are looked at.
+local function twin_before(id, sha, raw)
+  local rank, first = call('LPOS', WAITING, sha .. id), call('LPOS', W, raw)
+  local twin = first < (rank or 0) and call('LINDEX', WAITING, first)
+  if twin and string.sub(twin, 1, 40) == sha then return twin end
+  if not twin and n.list == n.waiting then return nil end
   for from = 0, n.waiting - 1, 100 do
     for _, entry in ipairs(call('LRANGE', WAITING, from, from + 99)) do
       if entry == sha .. id then return nil end
