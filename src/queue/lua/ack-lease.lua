@@ -33,6 +33,7 @@
 -- @include "./queue"
 -- @include "./reap"
 -- @include "./settle"
+-- @include "./others"
 -- @include "./leasing"
 if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end

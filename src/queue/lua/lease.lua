@@ -34,6 +34,7 @@
 -- @include "./queue"
 -- @include "./reap"
 -- @include "./settle"
+-- @include "./others"
 -- @include "./leasing"
 if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[14], 'hash') then return WRONGTYPE end
