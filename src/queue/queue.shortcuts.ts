@@ -57,10 +57,11 @@ export class QueueShortcuts {
   );
   readonly #acking = new Gathering<{ places: Places; ack: Ack }, Ending>(
     ({ ack }) => Math.max(1 / CALLS, ack.result.length / BATCH_CHARS),
-    (items) => {
-      const acks = items.map(({ ack }) => ack);
-      return this.#now(this.ack(items[0]!.places, acks));
-    },
+    (items) =>
+      this.ack(
+        items[0]!.places,
+        items.map(({ ack }) => ack),
+      ),
   );
   readonly #going = new Gathering<Done, { ending: Ending; lease?: LeaseReply } | undefined>(
     ({ asked, ack }) => Math.max(1 / CALLS, asked.max / 10, ack.result.length / BATCH_CHARS),
@@ -82,7 +83,8 @@ export class QueueShortcuts {
     if (!this.#straight(places, asked)) return undefined;
     const token = randomToken();
     const args = { ...this.bounds(asked, token), wanted: asked.max };
-    const reply = await this.runner.run(leaseHead, { keys: places, args });
+    const asking = this.runner.run(leaseHead, { keys: places, args });
+    const reply = await (asked.max >= CALLS ? this.#now(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
     return leaseReply(token, reply as LeasedReply);
   }
@@ -92,7 +94,7 @@ export class QueueShortcuts {
   }
 
   async ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
-    const reply = await this.runner.run(ackJobs, { keys: places, args: { acks: flat(acks) } });
+    const reply = await this.#now(this.runner.run(ackJobs, { keys: places, args: { acks: flat(acks) } }));
     return (reply as string[]).map(ending);
   }
 
