@@ -230,11 +230,14 @@ describe('@QueueConsumer', () => {
     const stopping = await TestApp.start({ extensions: [module] });
     const projectId = newProject();
     const [job] = await stopping.get(QueueService).enqueue(projectId, queue, [{ task: {} }]);
+    const queues = stopping.get(QueueService);
+    await until(async () => (await queues.job(projectId, queue, job!.jobId)).state === 'leased', 'it is leased');
+    // A record begins with its state and the number of its attempts.
     const record = stopping.keys.key(projectId, 'queue', queue, 'job', job!.jobId);
-    await until(async () => (await stopping.state.hget(record, 'state')) === 'leased');
     const watcher = stopping.state.duplicate();
     await stopping.close();
-    expect(await watcher.hmget(record, 'state', 'attempts', 'token')).toEqual(['waiting', '0', null]);
+    expect(await watcher.getrangeBuffer(record, 0, 1)).toEqual(Buffer.from('w\0'));
+    expect(await watcher.zcard(stopping.get(QueueKeys).places(projectId, queue).leases)).toBe(0);
     watcher.disconnect();
   });
 });

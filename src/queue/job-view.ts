@@ -1,20 +1,19 @@
 import type { JobRecord } from './queue.replies.js';
-import type { JobState, JobView, QueueCounts } from './queue.types.js';
+import type { JobView, QueueCounts } from './queue.types.js';
 
 /** A job as others see it: its record, and why it does not run. */
 export function jobView(jobId: string, job: JobRecord, counts: QueueCounts, maxLeased: number): JobView {
-  const text = (name: string): string | undefined => job.fields.get(name);
-  const state = text('state') as JobState;
+  const { state } = job;
   return {
     jobId,
     state,
-    attempts: Number(text('attempts')),
-    maxAttempts: Number(text('max')),
-    createdAt: Number(text('created_ms')),
-    ...(text('error') === undefined ? {} : { lastError: text('error')! }),
-    ...(text('result') === undefined ? {} : { result: JSON.parse(text('result')!) as unknown }),
-    ...(text('operation') === undefined ? {} : { operationId: text('operation')! }),
-    ...(text('finished_ms') === undefined ? {} : { finishedAt: Number(text('finished_ms')) }),
+    attempts: job.attempts,
+    maxAttempts: job.max,
+    createdAt: job.created,
+    ...(job.error === '' ? {} : { lastError: job.error }),
+    ...(job.result === '' ? {} : { result: JSON.parse(job.result) as unknown }),
+    ...(job.operationId === '' ? {} : { operationId: job.operationId }),
+    ...(job.finished < 0 ? {} : { finishedAt: job.finished }),
     ...(state === 'waiting' || state === 'delayed' ? why(state, counts, maxLeased) : {}),
     ...(job.position < 0 ? {} : { position: job.position }),
     ...(job.due < 0 ? {} : { retryAt: job.due }),
@@ -23,7 +22,7 @@ export function jobView(jobId: string, job: JobRecord, counts: QueueCounts, maxL
 }
 
 function why(
-  state: JobState,
+  state: JobView['state'],
   counts: QueueCounts,
   maxLeased: number,
 ): Pick<JobView, 'blockedBy' | 'inFlight' | 'oldestAgeSeconds'> {

@@ -65,12 +65,11 @@ describe('a queue that others use with plain commands', () => {
 
   it('keeps the order of jobs when the clock has stepped back', async () => {
     const first: string = (await add('first').expect(201)).body.job_id;
-    const { waiting, bytes } = app.get(QueueKeys).places(owner.projectId as ProjectId, 'embeddings');
-    const ahead = 1_000_000_000_000 + Number(await app.state.zscore(waiting, first));
-    const [entry] = await app.state.zrange(bytes, '0', '-1');
-    await app.state.zadd(waiting, String(ahead), first);
-    await app.state.zrem(bytes, entry!);
-    await app.state.zadd(bytes, '0', entry!.replace(/:\d+:/, `:${ahead}:`));
+    // It waits since tomorrow: the clock was ahead then. Orders are a double behind state, attempts and their maximum.
+    const record = `${list}:job:${first}`;
+    const ahead = Buffer.alloc(8);
+    ahead.writeDoubleLE((Date.now() + 86_400_000) * 1000);
+    await app.state.setrange(record, 3, ahead);
     const { job_id } = (await add('later', { delay_seconds: 0.001 }).expect(201)).body;
     await until(async () => (await owner.get(`${JOBS}/${job_id}`)).body.state === 'waiting', 'the delayed job is due');
     expect((await lease({ max: 2 })).map((job) => job.job_id)).toEqual([first, job_id]);

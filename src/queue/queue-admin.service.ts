@@ -55,7 +55,7 @@ export class QueueAdminService {
     settings: { order?: QueueOrder | undefined; weight?: number | undefined },
   ): Promise<void> {
     this.registry.get(queue);
-    const key = this.keys.settings(projectId, queue);
+    const key = this.keys.places(projectId, queue).settings;
     const given = Object.entries(settings).filter(([, value]) => value !== undefined);
     const dropped = ['order', 'weight'].filter((name) => !given.some(([each]) => each === name));
     await Promise.all([
@@ -71,7 +71,7 @@ export class QueueAdminService {
   /** Stops leasing until {@link resume}; jobs are still accepted. An owner's setting: it has no TTL. */
   async pause(projectId: ProjectId, queue: string): Promise<void> {
     this.registry.get(queue);
-    const key = this.keys.settings(projectId, queue);
+    const key = this.keys.places(projectId, queue).settings;
     await this.gateway.call('state', 'queue.pause', (client) => client.hset(key, 'paused', 1));
   }
 
@@ -79,7 +79,7 @@ export class QueueAdminService {
     this.registry.get(queue);
     const { wake } = this.keys.places(projectId, queue);
     await this.gateway.call('state', 'queue.resume', (client) =>
-      client.hdel(this.keys.settings(projectId, queue), 'paused'),
+      client.hdel(this.keys.places(projectId, queue).settings, 'paused'),
     );
     await this.gateway.call('state', 'queue.resume', (client) => client.publish(wake, ''));
   }

@@ -10,7 +10,6 @@ export type Places = Readonly<
   Record<
     | 'list'
     | 'waiting'
-    | 'bytes'
     | 'leases'
     | 'delayed'
     | 'retry'
@@ -19,7 +18,9 @@ export type Places = Readonly<
     | 'dedupe'
     | 'history'
     | 'wake'
-    | 'purged',
+    | 'purged'
+    | 'settings'
+    | 'hold',
     string
   >
 >;
@@ -27,7 +28,7 @@ export type Places = Readonly<
 /** Key and channel names of one queue of one project; `src/queue/README.md` has their content. */
 @Injectable()
 export class QueueKeys {
-  // Twelve names a call: making them anew each time costs more than the call's own work.
+  // Thirteen names a call: making them anew each time costs more than the call's own work.
   readonly #places = new Lru<string, Places>(10_000);
 
   constructor(private readonly keys: KeyBuilder) {}
@@ -50,7 +51,6 @@ export class QueueKeys {
     return {
       list: this.list(projectId, queue),
       waiting: key('waiting'),
-      bytes: key('bytes'),
       leases: key('leases'),
       delayed: key('delayed'),
       retry: key('retry'),
@@ -60,17 +60,9 @@ export class QueueKeys {
       history: key('history'),
       wake: key('wake'),
       purged: key('purged'),
+      settings: this.keys.key(projectId, 'config', 'queue', queue),
+      hold: key('hold'),
     };
-  }
-
-  /** Owner's settings; no TTL. */
-  settings(projectId: ProjectId, queue: string): string {
-    return this.keys.key(projectId, 'config', 'queue', queue);
-  }
-
-  /** While it lives, a strict queue waits for a retry. */
-  hold(projectId: ProjectId, queue: string): string {
-    return this.keys.key(projectId, 'queue', queue, 'hold');
   }
 
   /** What a named lease request got. */

@@ -27,16 +27,10 @@ export interface Settled {
   readonly buried: readonly { readonly jobId: string; readonly operationId?: string }[];
 }
 
-export type LeaseHead = [report: Report, due: string, unreadable: number, weight: string];
-export type LeaseLine = [
-  id: string,
-  attempt: string,
-  raw: string,
-  operation: string,
-  token: string,
-  deadline: string,
-  created: string,
-];
+/** The next due moment, the weight, and six values for each job: id, attempt, raw, operation, deadline, creation. */
+export type LeasedReply = [due: number, weight: string, ...jobs: (string | number)[]];
+/** What a script that dealt with everything says before that. */
+export type WholeReply = [report: Report, unreadable: number, nonce: number, token: string, ...leased: LeasedReply];
 
 export interface LeaseReply {
   readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string; readonly createdAt: number })[];
@@ -52,30 +46,68 @@ export interface LeaseReply {
 
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
 
-/** The record of a job, and where it is; -1: not there. */
+/** The record of a job, and where it is. Numbers: -1 for what is not there; texts: ''. */
 export interface JobRecord {
   readonly position: number;
   readonly due: number;
   readonly deadline: number;
-  readonly fields: ReadonlyMap<string, string>;
+  readonly state: JobState;
+  readonly attempts: number;
+  readonly max: number;
+  readonly created: number;
+  readonly finished: number;
+  readonly error: string;
+  readonly operationId: string;
+  readonly result: string;
 }
 
-export function leaseReply([report, due, unreadable, weight]: LeaseHead, jobs: LeaseLine[]): Omit<LeaseReply, 'nonce'> {
-  return {
-    jobs: jobs.map(([jobId, attempt, raw, operationId, leaseToken, deadline, created]) => ({
-      jobId,
-      attempt: Number(attempt),
-      raw,
+/** In the order of the record's fields; nothing when there is no such job. */
+export type RecordReply =
+  [number, string | number, string | number, string, number, number, number, number, string, string, string] | [];
+
+/** States as the scripts write them, in one letter. */
+const STATES: Readonly<Record<string, JobState>> = {
+  w: 'waiting',
+  d: 'delayed',
+  l: 'leased',
+  o: 'done',
+  x: 'dead',
+  c: 'cancelled',
+  t: 'taken',
+};
+
+export function stateOf(letter: string): JobState {
+  return STATES[letter]!;
+}
+
+const NOTHING_SETTLED: Settled = { expired: 0, buried: [] };
+
+export function leaseReply(leaseToken: string, [due, weight, ...values]: LeasedReply): LeaseReply {
+  const jobs: LeaseReply['jobs'][number][] = [];
+  for (let i = 0; i < values.length; i += 6) {
+    const operationId = values[i + 3] as string;
+    jobs.push({
+      jobId: values[i] as string,
+      attempt: values[i + 1] as number,
+      raw: values[i + 2] as string,
       leaseToken,
-      expiresAt: Number(deadline),
-      createdAt: Number(created),
-      ...optional('operationId', operationId),
-    })),
-    nextDue: Number(due) < 0 ? undefined : Number(due),
-    settled: settled(report),
-    unreadable,
+      expiresAt: Number(values[i + 4]),
+      createdAt: values[i + 5] as number,
+      ...(operationId === '' ? {} : { operationId }),
+    });
+  }
+  return {
+    jobs,
+    nextDue: due < 0 ? undefined : due,
+    settled: NOTHING_SETTLED,
+    unreadable: 0,
     weight: Number(weight),
+    nonce: 0,
   };
+}
+
+export function wholeLeaseReply([report, unreadable, nonce, token, ...leased]: WholeReply): LeaseReply {
+  return { ...leaseReply(token, leased), settled: settled(report), unreadable, nonce };
 }
 
 export function settled([expired, ...buried]: Report): Settled {
@@ -85,8 +117,29 @@ export function settled([expired, ...buried]: Report): Settled {
   };
 }
 
-export function ending([state, operationId]: string[]): Ending {
-  return state === 'stale' ? 'stale' : { state: state as JobState, ...optional('operationId', operationId) };
+export function jobRecord(values: Exclude<RecordReply, []>): JobRecord {
+  const [position, due, deadline, state, attempts, max, created, finished, error, operationId, result] = values;
+  return {
+    position,
+    due: Number(due),
+    deadline: Number(deadline),
+    state: stateOf(state),
+    attempts,
+    max,
+    created,
+    finished,
+    error,
+    operationId,
+    result,
+  };
+}
+
+/** @param word the letter of its state, `s` for a stale token; behind it the operation. */
+export function ending(word: string): Ending {
+  const letter = word[0]!;
+  if (letter === 's') return 'stale';
+  const state = stateOf(letter);
+  return word.length === 1 ? { state } : { state, operationId: word.slice(1) };
 }
 
 export function pairs(flat: readonly string[]): [string, string][] {

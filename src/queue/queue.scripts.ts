@@ -3,7 +3,6 @@ import { defineScript } from '../redis/script.js';
 const PLACES = [
   'list',
   'waiting',
-  'bytes',
   'leases',
   'delayed',
   'retry',
@@ -14,7 +13,8 @@ const PLACES = [
   'wake',
   'purged',
 ] as const;
-const LEASE = ['token', 'lease_ms', 'max_leased', 'max_dead', 'project_id', 'default_attempts', 'order'] as const;
+const LEASE = ['token', 'lease_ms', 'max_leased', 'max_dead'] as const;
+const TASKS = ['project_id', 'default_attempts', 'order'] as const;
 const file = (name: string): URL => new URL(`./lua/${name}.lua`, import.meta.url);
 
 export const enqueueJobs = defineScript({
@@ -23,6 +23,14 @@ export const enqueueJobs = defineScript({
   role: 'state',
   keys: [...PLACES, 'idempotency'],
   args: ['fingerprint', 'max_jobs', 'max_bytes', 'jobs...'],
+});
+/** The short way of nearly every request; says so when {@link enqueueJobs} must be asked. */
+export const enqueuePlain = defineScript({
+  op: 'queue.enqueue-plain',
+  file: file('enqueue-plain'),
+  role: 'state',
+  keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'size', 'wake'],
+  args: ['max_jobs', 'max_bytes', 'jobs...'],
 });
 export const purgeQueue = defineScript({
   op: 'queue.purge',
@@ -36,21 +44,37 @@ export const leaseJobs = defineScript({
   file: file('lease'),
   role: 'state',
   keys: [...PLACES, 'settings', 'hold', 'request'],
-  args: [...LEASE, 'request', 'ids...'],
+  args: [...LEASE, ...TASKS, 'request', 'ids...'],
+});
+/** The short way of nearly every lease; says so when {@link leaseJobs} must be asked. */
+export const leaseHead = defineScript({
+  op: 'queue.lease-head',
+  file: file('lease-head'),
+  role: 'state',
+  keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'settings'],
+  args: [...LEASE, 'wanted'],
 });
 export const ackJobs = defineScript({
   op: 'queue.ack',
   file: file('ack'),
   role: 'state',
-  keys: PLACES,
+  keys: ['list', 'leases', 'size', 'dedupe', 'history', 'purged'],
   args: ['acks...'],
 });
+/** As {@link leaseHead}; else {@link ackAndLeaseWhole} must be asked. */
 export const ackAndLease = defineScript({
   op: 'queue.ack-next',
   file: file('ack-next'),
   role: 'state',
+  keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'history', 'settings', 'purged'],
+  args: [...LEASE, 'wanted', 'acks...'],
+});
+export const ackAndLeaseWhole = defineScript({
+  op: 'queue.ack-lease',
+  file: file('ack-lease'),
+  role: 'state',
   keys: [...PLACES, 'settings', 'hold'],
-  args: [...LEASE, 'id', 'held', 'result', 'ids...'],
+  args: [...LEASE, ...TASKS, 'id', 'held', 'result', 'ids...'],
 });
 export const nackJob = defineScript({
   op: 'queue.nack',

@@ -13,7 +13,8 @@ import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
 import type { LeaseReply, LeaseRequest } from './queue.replies.js';
-import { MAX_DEAD, QueueStore } from './queue.store.js';
+import { MAX_DEAD } from './queue.shortcuts.js';
+import { QueueStore } from './queue.store.js';
 import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
 
@@ -134,9 +135,9 @@ export class QueueService implements OnModuleInit {
     const { order = 'relaxed' } = this.registry.get(queue);
     const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
     const asked = { max, leaseMs: leaseSeconds * 1000, order };
-    const reply = await this.store.ackAndLease(projectId, queue, ack, asked);
-    this.events.ended(projectId, queue, done.jobId, reply.ending);
-    if (reply.ending === 'stale') throw stale('queue.ack');
+    const { ending, lease: reply } = await this.store.ackAndLease(projectId, queue, ack, asked);
+    this.events.ended(projectId, queue, done.jobId, ending);
+    if (!reply) throw stale('queue.ack');
     const { lease, unworkable } = await this.#leased(projectId, queue, reply);
     return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, asked) : lease;
   }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { randomId, randomToken } from '../common/tokens.js';
@@ -6,8 +5,7 @@ import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { QueueKeys } from './queue.keys.js';
 import {
-  ackAndLease,
-  ackJobs,
+  ackAndLeaseWhole,
   cancelJob,
   countJobs,
   dropDead,
@@ -25,32 +23,40 @@ import {
   type Ending,
   ending,
   type JobRecord,
-  type LeaseHead,
-  type LeaseLine,
+  jobRecord,
   type LeaseReply,
-  leaseReply,
   type LeaseRequest,
   optional,
   pairs,
   type RawJob,
+  type RecordReply,
   type Report,
   settled,
   type Settled,
+  stateOf,
+  wholeLeaseReply,
+  type WholeReply,
 } from './queue.replies.js';
+import { type Ack, QueueShortcuts } from './queue.shortcuts.js';
 import type { JobState, QueueOrder } from './queue.types.js';
 
-/** At this many dead letters a queue of a project is parked, until a person looks. */
-export const MAX_DEAD = 10_000;
 export const DEFAULT_ATTEMPTS = 10;
+
+/** A record's head is read without its body, so it is bounded. */
+const MAX_ERROR = 2000;
 
 /** The queue's scripts, typed. */
 @Injectable()
 export class QueueStore {
+  readonly #short: QueueShortcuts;
+
   constructor(
     private readonly runner: ScriptRunner,
     private readonly keys: QueueKeys,
     private readonly config: AppConfig,
-  ) {}
+  ) {
+    this.#short = new QueueShortcuts(runner, config);
+  }
 
   /** @returns the jobs in their order, or `undefined` when the queue is full. `fresh` is false for one that was there. */
   async enqueue(
@@ -60,6 +66,10 @@ export class QueueStore {
     idempotencyKey: string | undefined,
   ): Promise<{ jobId: string; state: JobState; fresh: boolean }[] | undefined> {
     const ids = jobs.map(randomId);
+    if (idempotencyKey === undefined) {
+      const room = await this.#short.enqueue(this.keys.places(projectId, queue), jobs, ids);
+      if (room !== undefined) return room ? ids.map((jobId) => ({ jobId, state: 'waiting', fresh: true })) : undefined;
+    }
     const { key, fingerprint } = this.keys.idempotency(projectId, idempotencyKey, { queue, jobs });
     const reply = (await this.runner.run(enqueueJobs, {
       keys: { ...this.keys.places(projectId, queue), idempotency: key },
@@ -67,79 +77,58 @@ export class QueueStore {
         fingerprint,
         max_jobs: this.config.QUEUE_MAX_JOBS,
         max_bytes: this.config.QUEUE_MAX_BYTES,
-        jobs: jobs.flatMap((job, i) => [
-          ids[i]!,
-          job.raw,
-          sha1(job.raw),
-          job.maxAttempts,
-          job.delayMs,
-          job.dedupe,
-          job.operationId,
-        ]),
+        jobs: jobs.flatMap((job, i) => [ids[i]!, job.raw, job.maxAttempts, job.delayMs, job.dedupe, job.operationId]),
       },
     })) as string[];
     if (reply[0] !== 'ok') return undefined;
     return pairs(reply.slice(1)).map(([jobId, state], i) => ({
       jobId,
-      state: state as JobState,
+      state: stateOf(state),
       fresh: jobId === ids[i],
     }));
   }
 
   async lease(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<LeaseReply> {
-    const [report, due, unreadable, weight, nonce, ...jobs] = (await this.runner.run(leaseJobs, {
-      keys: {
-        ...this.keys.places(projectId, queue),
-        settings: this.keys.settings(projectId, queue),
-        hold: this.keys.hold(projectId, queue),
-        request: this.keys.request(projectId, queue, requestId),
-      },
-      args: { ...this.#leaseArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
-    })) as [...LeaseHead, number, ...LeaseLine[]];
-    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce };
+    const places = this.keys.places(projectId, queue);
+    const quick = requestId === undefined ? await this.#short.lease(places, asked) : undefined;
+    if (quick) return quick;
+    const reply = await this.runner.run(leaseJobs, {
+      keys: { ...places, request: this.keys.request(projectId, queue, requestId) },
+      args: { ...this.#wholeArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
+    });
+    return wholeLeaseReply(reply as WholeReply);
   }
 
-  /** Ends one job and leases the next, in one script. */
+  /** Ends one job and leases the next, in one script. @returns no `lease` with a stale token. */
   async ackAndLease(
     projectId: ProjectId,
     queue: string,
-    done: { jobId: string; token: string; result: string },
+    ack: Ack,
     asked: LeaseRequest,
-  ): Promise<LeaseReply & { ending: Ending }> {
-    const [state, report, due, unreadable, weight, ...jobs] = (await this.runner.run(ackAndLease, {
-      keys: {
-        ...this.keys.places(projectId, queue),
-        settings: this.keys.settings(projectId, queue),
-        hold: this.keys.hold(projectId, queue),
-      },
-      args: { ...this.#leaseArgs(projectId, asked), id: done.jobId, held: done.token, result: done.result },
-    })) as [string[], ...LeaseHead, ...LeaseLine[]];
-    return { ...leaseReply([report, due, unreadable, weight], jobs), nonce: 0, ending: ending(state) };
+  ): Promise<{ ending: Ending; lease?: LeaseReply }> {
+    const places = this.keys.places(projectId, queue);
+    const quick = await this.#short.ackAndLease(places, asked, ack);
+    if (quick) return quick;
+    const [word, ...whole] = (await this.runner.run(ackAndLeaseWhole, {
+      keys: places,
+      args: { ...this.#wholeArgs(projectId, asked), id: ack.jobId, held: ack.token, result: ack.result },
+    })) as [string, ...WholeReply];
+    return whole.length === 0 ? { ending: ending(word) } : { ending: ending(word), lease: wholeLeaseReply(whole) };
   }
 
-  #leaseArgs(projectId: ProjectId, { max, leaseMs, order }: LeaseRequest) {
+  #wholeArgs(projectId: ProjectId, asked: LeaseRequest) {
     return {
-      token: randomToken(),
-      lease_ms: leaseMs,
-      max_leased: this.config.QUEUE_MAX_LEASED,
-      max_dead: MAX_DEAD,
+      ...this.#short.bounds(asked, randomToken()),
       project_id: projectId,
       default_attempts: DEFAULT_ATTEMPTS,
-      order,
-      ids: Array.from({ length: max }, randomId),
+      order: asked.order,
+      ids: Array.from({ length: asked.max }, randomId),
     };
   }
 
-  async ack(
-    projectId: ProjectId,
-    queue: string,
-    acks: readonly { jobId: string; token: string; result: string }[],
-  ): Promise<Ending[]> {
-    const reply = await this.runner.run(ackJobs, {
-      keys: this.keys.places(projectId, queue),
-      args: { acks: acks.flatMap((ack) => [ack.jobId, ack.token, ack.result]) },
-    });
-    return (reply as string[][]).map(ending);
+  async ack(projectId: ProjectId, queue: string, acks: readonly Ack[]): Promise<Ending[]> {
+    const places = this.keys.places(projectId, queue);
+    return acks.length === 1 ? [await this.#short.ackOne(places, acks[0]!)] : this.#short.ack(places, acks);
   }
 
   async nack(
@@ -148,18 +137,18 @@ export class QueueStore {
     nack: { jobId: string; token: string; error: string; retryMs: number | undefined; dead: boolean },
   ): Promise<Ending> {
     const reply = await this.runner.run(nackJob, {
-      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
+      keys: this.keys.places(projectId, queue),
       args: {
         id: nack.jobId,
         token: nack.token,
-        error: nack.error,
+        error: nack.error.slice(0, MAX_ERROR),
         retry_ms: nack.retryMs ?? '',
         // Redis has no randomness that survives its restart, and none is needed there.
         jitter: 0.9 + Math.random() * 0.2,
         dead: nack.dead ? '1' : '',
       },
     });
-    return ending(reply as string[]);
+    return ending(reply as string);
   }
 
   /** @returns how many were given back. */
@@ -187,9 +176,9 @@ export class QueueStore {
     const [deadline, cancelled, operationId] = (await this.runner.run(extendLease, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId, token, lease_ms: leaseMs },
-    })) as [string | number, number, string];
-    if (Number(deadline) === 0) return undefined;
-    return { expiresAt: Number(deadline), cancelled: cancelled === 1, ...optional('operationId', operationId) };
+    })) as [number, number, string];
+    if (deadline === 0) return undefined;
+    return { expiresAt: deadline, cancelled: cancelled === 1, ...optional('operationId', operationId) };
   }
 
   async cancel(
@@ -198,38 +187,33 @@ export class QueueStore {
     jobId: string,
   ): Promise<{ settled: Settled; state: JobState | 'missing'; operationId?: string }> {
     const [report, state, operationId] = (await this.runner.run(cancelJob, {
-      keys: { ...this.keys.places(projectId, queue), hold: this.keys.hold(projectId, queue) },
+      keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as [Report, JobState | 'missing', string?];
-    return { settled: settled(report), state, ...optional('operationId', operationId) };
+    })) as [Report, string, string?];
+    return {
+      settled: settled(report),
+      state: state === 'missing' ? state : stateOf(state),
+      ...optional('operationId', operationId),
+    };
   }
 
   /** @returns the record's fields with its place; no `record` when there is no such job. */
   async job(projectId: ProjectId, queue: string, jobId: string): Promise<{ settled: Settled; record?: JobRecord }> {
-    const [report, position, due, deadline, ...fields] = (await this.runner.run(readJob, {
+    const [report, ...values] = (await this.runner.run(readJob, {
       keys: this.keys.places(projectId, queue),
       args: { id: jobId },
-    })) as [Report, ...(string | number)[]];
-    if (position === undefined) return { settled: settled(report) };
-    return {
-      settled: settled(report),
-      record: {
-        position: Number(position),
-        due: Number(due),
-        deadline: Number(deadline),
-        fields: new Map(pairs(fields as string[])),
-      },
-    };
+    })) as [Report, ...RecordReply];
+    return { settled: settled(report), ...(values.length === 0 ? {} : { record: jobRecord(values) }) };
   }
 
   async counts(projectId: ProjectId, queue: string) {
     const [report, waiting, leased, delayed, dead, bytes, oldestMs, paused, order, weight] = (await this.runner.run(
       countJobs,
       {
-        keys: { ...this.keys.places(projectId, queue), settings: this.keys.settings(projectId, queue) },
+        keys: this.keys.places(projectId, queue),
         args: {},
       },
-    )) as [Report, number, number, number, number, string, string, number, QueueOrder | '', string];
+    )) as [Report, number, number, number, number, string, number, number, QueueOrder | '', string];
     return {
       settled: settled(report),
       waiting,
@@ -237,7 +221,7 @@ export class QueueStore {
       delayed,
       dead,
       bytes: Number(bytes),
-      oldestMs: Number(oldestMs),
+      oldestMs,
       paused: paused === 1,
       order: order === '' ? undefined : order,
       weight: Number(weight),
@@ -269,7 +253,7 @@ export class QueueStore {
   /** Ends the queue at once; {@link QueueKeys.places} `purged` hides its records until they are swept. */
   async purge(projectId: ProjectId, queue: string): Promise<void> {
     const { purged, wake: _, ...places } = this.keys.places(projectId, queue);
-    const rest = [...Object.values(places), this.keys.settings(projectId, queue), this.keys.hold(projectId, queue)];
+    const rest = Object.values(places);
     await this.runner.run(purgeQueue, { keys: { purged, rest }, args: {} });
   }
 
@@ -277,9 +261,4 @@ export class QueueStore {
   async dropDead(projectId: ProjectId, queue: string, limit: number): Promise<number> {
     return (await this.runner.run(dropDead, { keys: this.keys.places(projectId, queue), args: { limit } })) as number;
   }
-}
-
-// As redis.sha1hex: what a task of others is compared with.
-function sha1(raw: string): string {
-  return createHash('sha1').update(raw).digest('hex');
 }

@@ -7,6 +7,8 @@ import type { NewJob } from './queue.types.js';
 
 /** A result is kept in the job's record for an hour, so it is bounded. */
 export const MAX_RESULT_BYTES = 262_144;
+/** Of a dedupe key and an operation: a record says their length in two bytes. */
+const MAX_NAME = 128;
 /** A task must fit a lease reply. */
 const MAX_TASK_BYTES = 1_048_576;
 
@@ -23,15 +25,22 @@ export function encodeJob(projectId: ProjectId, type: new () => object, job: New
       task.map((error) => ({ ...error, field: error.field === '' ? field : `${field}.${error.field}` })),
     );
   }
+  const { maxAttempts = DEFAULT_ATTEMPTS, delaySeconds = 0, dedupeKey = '', operationId = '' } = job;
+  if (!(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 100))
+    throw invalid('queue.enqueue', [{ field: 'max_attempts', message: 'must be a whole number from 1 to 100' }]);
+  if (dedupeKey.length > MAX_NAME || operationId.length > MAX_NAME)
+    throw invalid('queue.enqueue', [
+      { field: 'dedupe_key', message: `and operation_id: at most ${MAX_NAME} characters` },
+    ]);
   const raw = JSON.stringify({ project_id: projectId, ...task });
   if (Buffer.byteLength(raw) > MAX_TASK_BYTES)
     throw new AppError('payload_too_large', 'queue.enqueue', `${field}: a task may hold at most 1 MiB.`);
   return {
     raw,
-    maxAttempts: job.maxAttempts ?? DEFAULT_ATTEMPTS,
-    delayMs: (job.delaySeconds ?? 0) * 1000,
-    dedupe: job.dedupeKey ?? '',
-    operationId: job.operationId ?? '',
+    maxAttempts,
+    delayMs: delaySeconds * 1000,
+    dedupe: dedupeKey,
+    operationId,
   };
 }
 

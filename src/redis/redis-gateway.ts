@@ -6,6 +6,7 @@ import { withDeadline } from './deadline.js';
 import { type RedisClient, RedisConnections } from './redis-connections.js';
 import { BreakerOpen, isBug, isReply, mapRedisError } from './redis-errors.js';
 import { RedisMetrics } from './redis-metrics.js';
+import { flushWrites } from './write-batch.js';
 
 /**
  * The one way from the code to Redis: deadline, breaker, error mapping and metrics of every call.
@@ -54,6 +55,11 @@ export class RedisGateway {
       ? withDeadline(() => send(this.connections.command(role)), timeoutMs)
       : Promise.reject<T>(new BreakerOpen(`${role} is not asked`));
     return asked.then(answered, failed);
+  }
+
+  /** Sends what was asked in this turn, instead of at its end. */
+  flush(role: RedisRole): void {
+    flushWrites(this.connections.command(role));
   }
 
   /** Whether calls of this role are refused at once, because Redis does not answer. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { isAppError } from '../common/app-error.js';
 import { monotonicMs } from '../common/time.js';
-import { CALL_TIMEOUT_MS } from './connection-options.js';
+import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
 import { RedisClock } from './redis-clock.js';
 import type { RedisClient } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
@@ -20,6 +20,11 @@ export class ScriptRunner {
     private readonly gateway: RedisGateway,
     private readonly clock: RedisClock,
   ) {}
+
+  /** Sends what was asked in this turn, instead of at its end. */
+  flush(role: RedisRole): void {
+    this.gateway.flush(role);
+  }
 
   /**
    * @returns the raw reply; the feature's wrapper gives it a type.

@@ -73,14 +73,15 @@ export function positions(
   return flat;
 }
 
-// `-- @include "name"` is replaced by src/redis/lua/name.lua, `"./name"` by include/name.lua beside the script; once.
-function load(file: URL): string {
+// `-- @include "name"` is replaced by src/redis/lua/name.lua, `"./name"` by include/name.lua beside the script; an included
+// file may include others, counted from the script too.
+function load(script: URL, file = script): string {
   return readFileSync(file, 'utf8').replace(
     /^-- @include "(\.\/)?([a-z-]+)"$/gm,
     (_, own: string | undefined, name: string) =>
-      readFileSync(
-        own ? new URL(`./include/${name}.lua`, file) : new URL(`./lua/${name}.lua`, import.meta.url),
-        'utf8',
+      load(
+        script,
+        own ? new URL(`./include/${name}.lua`, script) : new URL(`./lua/${name}.lua`, import.meta.url),
       ).trimEnd(),
   );
 }

@@ -14,6 +14,13 @@ export function batchWrites(client: RedisClient): void {
   else batchNode(client);
 }
 
+/** Ends the batch of this turn early. */
+export function flushWrites(client: RedisClient): void {
+  for (const node of client instanceof Cluster ? client.nodes() : [client]) flushes.get(node.stream as Socket)?.();
+}
+
+const flushes = new WeakMap<Socket, () => void>();
+
 function batchNode(client: Redis): void {
   // Each connection has a socket of its own.
   client.on('connect', () => gather(client.stream as Socket));
@@ -31,6 +38,7 @@ function gather(socket: Socket): void {
     waiting = 0;
     write(batch);
   };
+  flushes.set(socket, flush);
   socket.write = (...args: unknown[]): boolean => {
     const [data, ...more] = args;
     if (typeof data !== 'string' || more.length > 0) {

@@ -18,8 +18,8 @@ function step(name: string, run: (model: QueueModel, real: RealQueue) => Promise
   };
 }
 
-// Few different tasks, so that equal bytes are common.
-const task = (n: number): { doc_id: string; chunks: string[] } => ({ doc_id: `d${n}`, chunks: ['x'.repeat(n)] });
+// Few different tasks, so that equal bytes are common; short ones and long ones, whose bytes are kept apart.
+const task = (n: number): { doc_id: string; chunks: string[] } => ({ doc_id: `d${n}`, chunks: ['x'.repeat(600 * n)] });
 const raw = (real: RealQueue, n: number): string => JSON.stringify({ project_id: real.projectId, ...task(n) });
 
 function pick<T>(from: readonly T[], n: number): T | undefined {
@@ -291,7 +291,7 @@ export async function drain(model: QueueModel, real: RealQueue): Promise<void> {
   await drop().run(model, real);
   expect(model.of('waiting')).toEqual([]);
   const { keys, app } = real;
-  const { wake: _, history: __, ...places } = keys;
+  const { wake: _, history: __, hold: ___, ...places } = keys;
   expect(await app.state.exists(...Object.values(places))).toBe(0);
 }
 

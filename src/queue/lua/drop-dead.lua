@@ -2,17 +2,16 @@
 -- Removes up to n dead letters, oldest first, with their bytes.
 --
 -- KEYS[1] list       proj:<p>:queue:<q>           LIST, the waiting tasks as plain JSON
--- KEYS[2] waiting    proj:<p>:queue:<q>:waiting   ZSET, job by order (us)
--- KEYS[3] bytes      proj:<p>:queue:<q>:bytes     ZSET by text: <sha1>:<order>:<job>
--- KEYS[4] leases     proj:<p>:queue:<q>:leases    ZSET, job by deadline (ms)
--- KEYS[5] delayed    proj:<p>:queue:<q>:delayed   ZSET, job by due time (ms)
--- KEYS[6] retry      proj:<p>:queue:<q>:retry     ZSET, job by original order (us)
--- KEYS[7] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
--- KEYS[8] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
--- KEYS[9] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
--- KEYS[10] history   proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
--- KEYS[11] wake      proj:<p>:queue:<q>:wake      channel
--- KEYS[12] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
+-- KEYS[2] waiting    proj:<p>:queue:<q>:waiting   LIST, <sha1><job> of each job whose bytes wait in the list, in its order
+-- KEYS[3] leases     proj:<p>:queue:<q>:leases    ZSET, job by deadline (ms)
+-- KEYS[4] delayed    proj:<p>:queue:<q>:delayed   ZSET, job by due time (ms)
+-- KEYS[5] retry      proj:<p>:queue:<q>:retry     ZSET, job by original order (us)
+-- KEYS[6] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
+-- KEYS[7] size       proj:<p>:queue:<q>:size      string, bytes of all undone jobs
+-- KEYS[8] dedupe     proj:<p>:queue:<q>:dedupe    HASH, dedupe key to job
+-- KEYS[9] history    proj:<p>:queue:<q>:history   LIST, jobs that are over, oldest first; TTL 1 h
+-- KEYS[10] wake      proj:<p>:queue:<q>:wake      channel
+-- KEYS[11] purged    proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2] limit      1 to 100
 -- Returns the number removed; LATE, WRONGTYPE.
@@ -24,7 +23,8 @@ if not survey() then return WRONGTYPE end
 
 local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
-  freed = freed + (call('HGET', job_key(id), 'size') or 0)
+  local j = job(id)
+  if j then freed = freed + j.size end
   call('UNLINK', job_key(id), raw_key(id))
   call('ZREM', DEAD, id)
 end

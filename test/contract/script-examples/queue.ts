@@ -1,12 +1,15 @@
 import { QueueKeys } from '../../../src/queue/queue.keys.js';
 import {
   ackAndLease,
+  ackAndLeaseWhole,
   ackJobs,
   cancelJob,
   countJobs,
   dropDead,
   enqueueJobs,
+  enqueuePlain,
   extendLease,
+  leaseHead,
   leaseJobs,
   listDead,
   nackJob,
@@ -29,20 +32,27 @@ const task = { doc_id: 'd', chunks: ['a'] };
 const places = (app: TestApp, projectId: ProjectId): Record<string, string> =>
   app.get(QueueKeys).places(projectId, QUEUE);
 
-const leaseArgs = (projectId: ProjectId) => ({
+const leaseArgs = {
   token: 't',
   lease_ms: 9000,
   max_leased: 10,
   max_dead: 10,
+};
+const wholeArgs = (projectId: ProjectId) => ({
+  ...leaseArgs,
   project_id: projectId,
   default_attempts: 3,
   order: 'relaxed',
 });
 
-async function leased(app: TestApp, projectId: ProjectId): Promise<{ id: string; token: string }> {
+async function leased(app: TestApp, projectId: ProjectId, dedupeKey?: string): Promise<{ id: string; token: string }> {
   const queues = app.get(QueueService);
   // A second job waits, so that no script finds an empty queue; a third is delayed.
-  await queues.enqueue(projectId, QUEUE, [{ task }, { task: { ...task, doc_id: 'e' } }, { task, delaySeconds: 600 }]);
+  await queues.enqueue(projectId, QUEUE, [
+    { task, ...(dedupeKey ? { dedupeKey } : {}) },
+    { task: { ...task, doc_id: 'e' } },
+    { task, delaySeconds: 600 },
+  ]);
   const [job] = (await queues.lease(projectId, QUEUE)).jobs;
   return { id: job!.jobId, token: job!.leaseToken };
 }
@@ -60,8 +70,16 @@ export const examples: ScriptExample[] = [
       const { key, fingerprint } = app.get(QueueKeys).idempotency(projectId, 'key', {});
       return {
         keys: { ...places(app, projectId), idempotency: key },
-        args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 'sha', 3, 0, 'dedupe', 'op'] },
+        args: { fingerprint, max_jobs: 100, max_bytes: 10_000, jobs: ['id', '{}', 3, 0, 'dedupe', 'op'] },
       };
+    },
+  }),
+  example(enqueuePlain, {
+    channels,
+    prepare: async (app, projectId) => {
+      await leased(app, projectId);
+      const jobs = [`${'0'.repeat(40)}id`, '{}', 3, 'op'];
+      return { keys: places(app, projectId), args: { max_jobs: 100, max_bytes: 10_000, jobs } };
     },
   }),
   example(purgeQueue, {
@@ -82,35 +100,39 @@ export const examples: ScriptExample[] = [
       return {
         keys: {
           ...places(app, projectId),
-          settings: keys.settings(projectId, QUEUE),
-          hold: keys.hold(projectId, QUEUE),
           request: keys.request(projectId, QUEUE, 'r'),
         },
-        args: { ...leaseArgs(projectId), request: '1', ids: ['x', 'y'] },
+        args: { ...wholeArgs(projectId), request: '1', ids: ['x', 'y'] },
       };
     },
   }),
-  example(ackJobs, {
-    channels,
+  example(leaseHead, {
     prepare: async (app, projectId) => {
-      const { id, token } = await leased(app, projectId);
+      await leased(app, projectId);
+      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2 } };
+    },
+  }),
+  example(ackJobs, {
+    // It only names the records.
+    tolerates: ['list'],
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId, 'key');
       return { keys: places(app, projectId), args: { acks: [id, token, '{}'] } };
     },
   }),
   example(ackAndLease, {
+    prepare: async (app, projectId) => {
+      const { id, token } = await leased(app, projectId, 'key');
+      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2, acks: [id, token, ''] } };
+    },
+  }),
+  example(ackAndLeaseWhole, {
     channels,
     tolerates,
     prepare: async (app, projectId) => {
       const { id, token } = await leased(app, projectId);
-      const keys = app.get(QueueKeys);
-      return {
-        keys: {
-          ...places(app, projectId),
-          settings: keys.settings(projectId, QUEUE),
-          hold: keys.hold(projectId, QUEUE),
-        },
-        args: { ...leaseArgs(projectId), id, held: token, result: '', ids: ['x', 'y'] },
-      };
+      const args = { ...wholeArgs(projectId), id, held: token, result: '', ids: ['x', 'y'] };
+      return { keys: places(app, projectId), args };
     },
   }),
   example(nackJob, {
@@ -118,7 +140,7 @@ export const examples: ScriptExample[] = [
     tolerates,
     prepare: async (app, projectId) => {
       const { id, token } = await leased(app, projectId);
-      const keys = { ...places(app, projectId), hold: app.get(QueueKeys).hold(projectId, QUEUE) };
+      const keys = places(app, projectId);
       return { keys, args: { id, token, error: 'no', retry_ms: '', jitter: 1, dead: '' } };
     },
   }),
@@ -142,7 +164,7 @@ export const examples: ScriptExample[] = [
     tolerates,
     prepare: async (app, projectId) => {
       const { id } = await leased(app, projectId);
-      const keys = { ...places(app, projectId), hold: app.get(QueueKeys).hold(projectId, QUEUE) };
+      const keys = places(app, projectId);
       return { keys, args: { id } };
     },
   }),
@@ -160,7 +182,7 @@ export const examples: ScriptExample[] = [
     prepare: async (app, projectId) => {
       await leased(app, projectId);
       await app.state.lpop(places(app, projectId)['list']!);
-      return { keys: { ...places(app, projectId), settings: app.get(QueueKeys).settings(projectId, QUEUE) }, args: {} };
+      return { keys: places(app, projectId), args: {} };
     },
   }),
   example(listDead, {

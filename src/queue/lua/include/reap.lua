@@ -1,16 +1,16 @@
 -- Jobs whose bytes another program popped.
 
-local function mark_taken(id)
-  local fields = job(id, 'sha', 'order', 'dedupe')
-  if not fields then return call('ZREM', WAITING, id) end
-  forget_waiting(id, fields[2], fields[3])
-  finish(id, 'taken', fields[4])
+-- The oldest `count` of `waiting`.
+local function mark_taken(count)
+  for _, entry in ipairs(call('LPOP', WAITING, count) or {}) do
+    local id = string.sub(entry, 41)
+    local j = job(id)
+    if j then finish(id, j, 't') end
+  end
+  n.waiting = call('LLEN', WAITING)
 end
 
 -- Consumers that only pop never run a script: whoever adds or looks finds out for them, or their bytes would count for ever.
 local function reap()
-  local excess = n.waiting - n.list
-  if excess <= 0 then return end
-  for _, id in ipairs(call('ZRANGE', WAITING, 0, math.min(excess, TAKE) - 1)) do mark_taken(id) end
-  survey()
+  if n.waiting > n.list then mark_taken(math.min(n.waiting - n.list, TAKE)) end
 end

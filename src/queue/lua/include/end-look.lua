@@ -1,0 +1,56 @@
+-- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
+-- each its state and operation in one word: `o` done, `c` cancelled, `s` stale token. `held_jobs`: how many are not stale.
+local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
+local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
+-- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
+local all_held = oldest[1] and oldest[2] + 0 > now_ms
+local packs
+if last > first + 2 then
+  local keys = {}
+  for i = first, last, 3 do keys[#keys + 1] = W .. ':job:' .. ARGV[i] end
+  packs = call('MGET', unpack(keys))
+end
+for i = first, last, 3 do
+  local id, token, ending = ARGV[i], ARGV[i + 1], 's'
+  local key = W .. ':job:' .. id
+  local packed = packs and packs[(i - first) / 3 + 1]
+  if not packs then packed = redis.pcall('GET', key) end
+  if type(packed) == 'string' then
+    local state, attempts, max, _, created, size, held, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
+    if held ~= token or token == '' or purged_ms and created < purged_ms + 0 then
+      ending = 's'
+    elseif seen and seen[id] then
+      ending = seen[id]
+    elseif size == 0 then
+      -- It is over, and the reply was lost: it is answered once more.
+      if state == 'o' or state == 'c' then ending = state end
+    elseif (state == 'l' or state == 'c') and (all_held or (call('ZSCORE', LEASES, id) or 0) + 0 > now_ms) then
+      if state == 'l' then state = 'o' end
+      ending = state
+      if extra ~= '' then
+        local more = cmsgpack.unpack(extra)
+        if more.operation then ending = state .. more.operation end
+        if more.dedupe and call('HGET', DEDUPE, more.dedupe) == id then
+          dedupes = dedupes or {}
+          dedupes[#dedupes + 1] = more.dedupe
+        end
+      end
+      if last > first + 2 then
+        seen = seen or {}
+        seen[id] = state
+      end
+      if size > 1024 then
+        garbage = garbage or {}
+        garbage[#garbage + 1] = key .. ':raw'
+      end
+      over, freed = over + 1, freed + size
+      ended[over] = id
+      records[2 * over - 1] = key
+      records[2 * over] = struct.pack(
+        '<c1BBddI4Bc0I2c0', state, attempts, max, now_ms, created, 0, #token, token, #extra, extra
+      ) .. (state == 'o' and ARGV[i + 2] or '')
+    end
+  end
+  if ending ~= 's' then held_jobs = held_jobs + 1 end
+  endings[(i - first) / 3 + 1] = ending
+end
