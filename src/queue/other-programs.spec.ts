@@ -52,6 +52,20 @@ describe('a queue that others use with plain commands', () => {
     ]);
   });
 
+  it('buries nobody else when a job is cancelled whose bytes were popped, and a twin of it waits', async () => {
+    const raw = foreign({ doc_id: 'stranger' });
+    const popped: string = (await add('same').expect(201)).body.job_id;
+    await app.state.rpush(list, raw);
+    const between: string = (await add('between').expect(201)).body.job_id;
+    const twin: string = (await add('same').expect(201)).body.job_id;
+    await app.state.lpop(list);
+    await owner.delete(`${JOBS}/${popped}`).expect(202);
+    expect(await lease()).toMatchObject([{ task: { doc_id: 'stranger' } }]);
+    // Equal bytes are interchangeable: what was popped is the twin now, and the cancelled job left the list.
+    expect((await owner.get(`${JOBS}/${twin}`)).body.state).toBe('taken');
+    expect(await lease()).toMatchObject([{ job_id: between }]);
+  });
+
   it('takes a project_id in upper case for what it is', async () => {
     await app.state.rpush(list, foreign({ project_id: owner.projectId.toUpperCase() }));
     expect(await lease()).toHaveLength(1);

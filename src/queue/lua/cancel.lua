@@ -45,11 +45,18 @@ if j.state == 'w' and call('ZREM', RETRY, id) == 0 then
   local sha = j.body
   local _, raw = find_waiting(id, sha, j.size, n.list)
   if raw then
-    -- The first of equal bytes leaves the list, so the oldest job with these bytes takes over this one's place in the line.
-    local twin = twin_before(id, sha, raw)
+    -- The first of equal bytes leaves the list, and with it the place in the line of the job whose bytes they are: that
+    -- job takes over the place of this one.
+    local own, owner = sha .. id, owner_of_first(sha, raw)
+    local place = call('LPOS', WAITING, own)
     call('LREM', W, 1, raw)
-    if twin then call('LSET', WAITING, call('LPOS', WAITING, sha .. id), twin) end
-    call('LREM', WAITING, 1, twin or sha .. id)
+    if place and owner ~= own then
+      local left = call('LPOS', WAITING, owner)
+      call('LSET', WAITING, place, owner)
+      call('LREM', WAITING, left < place and 1 or -1, owner)
+    else
+      call('LREM', WAITING, 1, own)
+    end
     return over('c', 'c', operation)
   end
   call('LREM', WAITING, 1, sha .. id)

@@ -12,17 +12,19 @@ local function find_waiting(id, sha, size, reach)
   return nil
 end
 
--- The entry of the oldest job with these bytes, when that is another one, and older. Without tasks of others its place is
--- that of the first such bytes in W; else all older ones are looked at.
-local function twin_before(id, sha, raw)
-  local rank, first = call('LPOS', WAITING, sha .. id), call('LPOS', W, raw)
-  local twin = first < (rank or 0) and call('LINDEX', WAITING, first)
-  if twin and string.sub(twin, 1, 40) == sha then return twin end
-  if not twin and n.list == n.waiting then return nil end
+-- The entry of the job whose bytes are the first such in W. Without tasks of others it has the same place in both lists.
+-- Else the jobs with these bytes are counted: others pop from the head, so the oldest of them lost their bytes where W
+-- holds fewer. Where both lists are as long, so many tasks of others stand in W as jobs lost their bytes: what has the
+-- same place can only be the owner, or a job with equal bytes that lost its own, which does as well.
+local function owner_of_first(sha, raw)
+  local places = call('LPOS', W, raw, 'COUNT', 0)
+  local same = n.list == n.waiting and call('LINDEX', WAITING, places[1])
+  if same and string.sub(same, 1, 40) == sha then return same end
+  local equal = {}
   for from = 0, n.waiting - 1, 100 do
     for _, entry in ipairs(call('LRANGE', WAITING, from, from + 99)) do
-      if entry == sha .. id then return nil end
-      if string.sub(entry, 1, 40) == sha then return entry end
+      if string.sub(entry, 1, 40) == sha then equal[#equal + 1] = entry end
     end
   end
+  return equal[math.max(#equal - #places, 0) + 1]
 end
