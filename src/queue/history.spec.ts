@@ -78,6 +78,11 @@ describe('a result', () => {
     }));
     const { body } = await world.owner.post(`${QUEUE}/acks`).send({ acks }).expect(400);
     expect(body).toMatchObject({ code: 'validation_failed', errors: [{ field: 'acks.1.result' }] });
+    const alone = await world.owner
+      .post(`${QUEUE}/acks`)
+      .send({ acks: acks.slice(1, 2) })
+      .expect(400);
+    expect(alone.body).toMatchObject({ code: 'validation_failed', errors: [{ field: 'acks.0.result' }] });
     for (const id of ids) expect(await world.state(id)).toBe('leased');
   });
 });

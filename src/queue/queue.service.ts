@@ -117,7 +117,7 @@ export class QueueService implements OnModuleInit {
    * @throws AppError `stale_lease` when the lease is not, or no longer, held; the job is then somebody else's.
    */
   async ack(projectId: ProjectId, queue: string, jobId: string, leaseToken: string, result?: unknown): Promise<void> {
-    const [ending] = await this.ackBatch(projectId, queue, [{ jobId, leaseToken, result }]);
+    const [ending] = await this.#end(projectId, queue, [{ jobId, leaseToken, result }], () => 'result');
     if (ending === 'stale') throw stale('queue.ack');
   }
 
@@ -148,6 +148,15 @@ export class QueueService implements OnModuleInit {
     queue: string,
     acks: readonly { jobId: string; leaseToken: string; result?: unknown }[],
   ): Promise<('done' | 'stale')[]> {
+    return this.#end(projectId, queue, acks, (i) => `acks.${i}.result`);
+  }
+
+  async #end(
+    projectId: ProjectId,
+    queue: string,
+    acks: readonly { jobId: string; leaseToken: string; result?: unknown }[],
+    field: (index: number) => string,
+  ): Promise<('done' | 'stale')[]> {
     this.registry.get(queue);
     const endings = await this.store.ack(
       projectId,
@@ -155,7 +164,7 @@ export class QueueService implements OnModuleInit {
       acks.map((ack, i) => ({
         jobId: ack.jobId,
         token: ack.leaseToken,
-        result: encodeResult(ack.result, acks.length > 1 ? `acks.${i}.result` : 'result'),
+        result: encodeResult(ack.result, field(i)),
       })),
     );
     endings.forEach((ending, i) => this.events.ended(projectId, queue, acks[i]!.jobId, ending));
