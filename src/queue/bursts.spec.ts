@@ -66,6 +66,28 @@ describe('a burst of calls on one queue', () => {
     expect(await queues.counts(projectId, QUEUE)).toMatchObject({ waiting: 2, leased: 5 });
   });
 
+  it('fences every job by itself: the token of one ends none of the others', async () => {
+    await Promise.all(BURST.map((i) => add(i)));
+    const { jobs } = await queues.lease(projectId, QUEUE, { max: 4 });
+    const cycles = await Promise.all(jobs.map((job) => queues.ackAndLease(projectId, QUEUE, job)));
+    for (const held of [jobs, cycles.flatMap((lease) => lease.jobs)]) {
+      expect(held).toHaveLength(4);
+      expect(new Set(held.map((job) => job.leaseToken)).size).toBe(4);
+    }
+    const [one, other] = cycles.map((lease) => lease.jobs[0]!);
+    const wrong = [projectId, QUEUE, other!.jobId, one!.leaseToken] as const;
+    for (const call of [
+      () => queues.ack(...wrong),
+      () => queues.nack(...wrong, { error: 'x' }),
+      () => queues.extend(...wrong, 30),
+      () => queues.ackAndLease(projectId, QUEUE, { jobId: other!.jobId, leaseToken: one!.leaseToken }),
+    ])
+      await expect(call()).rejects.toMatchObject({ code: 'stale_lease' });
+    await queues.release(projectId, QUEUE, { jobs: [{ ...other!, leaseToken: one!.leaseToken }], nonce: 0, weight: 1 });
+    expect(await queues.job(projectId, QUEUE, other!.jobId)).toMatchObject({ state: 'leased' });
+    await queues.ack(projectId, QUEUE, other!.jobId, other!.leaseToken);
+  });
+
   it('gives nobody more than there is', async () => {
     await Promise.all(BURST.slice(0, 6).map((i) => add(i)));
     const { jobs } = await queues.lease(projectId, QUEUE, { max: 4 });

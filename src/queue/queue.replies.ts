@@ -82,7 +82,8 @@ export function stateOf(letter: string): JobState {
 
 const NOTHING_SETTLED: Settled = { expired: 0, buried: [] };
 
-export function leaseReply(leaseToken: string, [due, weight, ...values]: LeasedReply): LeaseReply {
+/** @param tokenOf the token of the nth job, from 1 on. */
+export function leaseReply(tokenOf: (n: number) => string, [due, weight, ...values]: LeasedReply): LeaseReply {
   const jobs: LeaseReply['jobs'][number][] = [];
   for (let i = 0; i < values.length; i += 6) {
     const operationId = values[i + 3] as string;
@@ -90,7 +91,7 @@ export function leaseReply(leaseToken: string, [due, weight, ...values]: LeasedR
       jobId: values[i] as string,
       attempt: values[i + 1] as number,
       raw: values[i + 2] as string,
-      leaseToken,
+      leaseToken: tokenOf(i / 6 + 1),
       expiresAt: Number(values[i + 4]),
       createdAt: values[i + 5] as number,
       ...(operationId === '' ? {} : { operationId }),
@@ -107,7 +108,7 @@ export function leaseReply(leaseToken: string, [due, weight, ...values]: LeasedR
 }
 
 export function wholeLeaseReply([report, unreadable, nonce, token, ...leased]: WholeReply): LeaseReply {
-  return { ...leaseReply(token, leased), settled: settled(report), unreadable, nonce };
+  return { ...leaseReply(() => token, leased), settled: settled(report), unreadable, nonce };
 }
 
 export function settled([expired, ...buried]: Report): Settled {

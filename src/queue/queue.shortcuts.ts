@@ -86,7 +86,7 @@ export class QueueShortcuts {
     const asking = this.runner.run(leaseHead, { keys: places, args });
     const reply = await (asked.max >= CALLS ? this.#now(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
-    return leaseReply(token, reply as LeasedReply);
+    return leaseReply((n) => token + n, reply as LeasedReply);
   }
 
   ackOne(places: Places, ack: Ack): Promise<Ending> {
@@ -137,7 +137,7 @@ export class QueueShortcuts {
     const [words, ...leased] = reply as [string[], ...LeasedReply];
     const endings = words.map(ending);
     if (leased.length === 0) return endings.map((each) => ({ ending: each }));
-    const lease = leaseReply(token, leased);
+    const lease = leaseReply((n) => token + n, leased);
     if (items.length === 1) return [{ ending: endings[0]!, lease }];
     let given = 0;
     const answers = endings.map((each) => {

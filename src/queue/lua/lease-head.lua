@@ -10,7 +10,7 @@
 -- KEYS[6] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[7] settings   proj:<p>:config:queue:<q>    HASH paused, order, weight
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] token      of this lease, never used before
+-- ARGV[2] token      of this lease, never used before; each job's is this and its number, from 1 on
 -- ARGV[3] lease_ms   ms
 -- ARGV[4] max_leased bound on jobs in flight
 -- ARGV[5] max_dead   bound on dead letters, at which nothing more is leased

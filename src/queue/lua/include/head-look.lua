@@ -42,7 +42,9 @@ if not whole and wanted > 0 then
     if whole then break end
     local _, attempts, max, order, created, size, _, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
     attempts, take, sets[2 * i - 1] = attempts + 1, i, key
-    packed = struct.pack('<c1BBddI4Bc0I2c0', 'l', attempts, max, order, created, size, #token, token, #extra, extra)
+    -- Jobs of one script may go to several callers: each has a token of its own.
+    local its = token .. i
+    packed = struct.pack('<c1BBddI4Bc0I2c0', 'l', attempts, max, order, created, size, #its, its, #extra, extra)
     if size <= 1024 then
       sets[2 * i] = packed .. raw
     else
