@@ -24,6 +24,57 @@ describe('a failed job', () => {
     expect(wait).toBeLessThan(2300);
   });
 
+  it('is given back once, however often its worker says so, and whatever became of it since', async () => {
+    const id = await world.add('a');
+    const [first] = await world.lease();
+    const again = () => world.nack(first!, { retry_in_seconds: 0 }).expect(204);
+    await again();
+    await again();
+    // Leased by another, dead, redriven, done by another.
+    const [second] = await world.lease();
+    await again();
+    expect(await world.job(id)).toMatchObject({ state: 'leased', attempts: 2 });
+    await world.nack(second!, { dead: true }).expect(204);
+    await again();
+    expect(await world.state(id)).toBe('dead');
+    await world.owner.post('/queues/embeddings/dead/redrive').expect(200);
+    await again();
+    expect(await world.job(id)).toMatchObject({ state: 'waiting', attempts: 0 });
+    const [third] = await world.lease();
+    await world.ack(third!, { result: 'done' }).expect(204);
+    await again();
+    expect(await world.job(id)).toMatchObject({ state: 'done', result: 'done' });
+  });
+
+  it('is not done by an ack of who gave it back, nor given back by who ended it', async () => {
+    const id = await world.add('a');
+    const [first] = await world.lease();
+    await world.nack(first!, { retry_in_seconds: 0 }).expect(204);
+    await world.ack(first!).expect(409);
+    expect(await world.state(id)).toBe('waiting');
+    const [second] = await world.lease();
+    await world.ack(first!).expect(409);
+    await world.ack(second!).expect(204);
+    await world.ack(second!).expect(204);
+    await world.nack(second!).expect(409);
+    expect(await world.state(id)).toBe('done');
+  });
+
+  it('that was cancelled meanwhile is cancelled by either, and the answer stays', async () => {
+    for (const [end, other] of [
+      ['ack', 'nack'],
+      ['nack', 'ack'],
+    ] as const) {
+      const id = await world.add('a');
+      const [job] = await world.lease();
+      await world.owner.delete(`${JOBS}/${id}`).expect(202);
+      await world[end](job!).expect(204);
+      await world[end](job!).expect(204);
+      await world[other](job!).expect(409);
+      expect(await world.state(id)).toBe('cancelled');
+    }
+  });
+
   it('is dead after its attempts, and redriven with identical bytes', async () => {
     const foreign = `{"doc_id":"a",  "project_id":"${world.owner.projectId}","chunks":[],"n":12345678901234567890}`;
     await world.app.state.rpush(world.list, foreign);

@@ -34,8 +34,10 @@ export class JobEvents implements OnModuleDestroy {
     void sent.finally(() => this.#pending.delete(sent));
   }
 
-  /** A job was given back by its worker, or not (`stale`). */
+  /** A job was given back by its worker, or was before (`repeated`), or not (`stale`). */
   ended(projectId: ProjectId, queue: string, jobId: string, ending: Ending, error?: string): void {
+    // It was told then.
+    if (ending === 'repeated') return;
     if (ending === 'stale') return this.metrics.count(queue, 'stale');
     const { state, operationId } = ending;
     if (state === 'done') {

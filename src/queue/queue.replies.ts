@@ -44,7 +44,8 @@ export interface LeaseReply {
   readonly weight: number;
 }
 
-export type Ending = { readonly state: JobState; readonly operationId?: string } | 'stale';
+/** What an ack or nack did: ended this attempt, nothing for it was a repetition, or for its token is not the lease's. */
+export type Ending = { readonly state: JobState; readonly operationId?: string } | 'repeated' | 'stale';
 
 /** The record of a job, and where it is. Numbers: -1 for what is not there; texts: ''. */
 export interface JobRecord {
@@ -135,10 +136,11 @@ export function jobRecord(values: Exclude<RecordReply, []>): JobRecord {
   };
 }
 
-/** @param word the letter of its state, `s` for a stale token; behind it the operation. */
+/** @param word the letter of its state, `r` for a repetition, `s` for a stale token; behind it the operation. */
 export function ending(word: string): Ending {
   const letter = word[0]!;
   if (letter === 's') return 'stale';
+  if (letter === 'r') return 'repeated';
   const state = stateOf(letter);
   return word.length === 1 ? { state } : { state, operationId: word.slice(1) };
 }

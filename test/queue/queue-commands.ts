@@ -84,8 +84,7 @@ const ackAndLease = (n: number): Command =>
     if (!id || !job) return;
     const done = { jobId: id, leaseToken: job.token! };
     const { jobs } = await real.service.ackAndLease(real.projectId, real.queue, done, { max: 2, leaseSeconds: 900 });
-    model.leaves(id, job, job.state === 'cancelled' ? 'cancelled' : 'done');
-    model.stale.pop();
+    model.settles(id, job, 'ack', 'done');
     await leasedAs(model, real, 2, jobs);
   });
 
@@ -161,8 +160,7 @@ const ack = (n: number, again: boolean): Command =>
     if (!id || !job) return;
     const token = job.token!;
     for (let i = 0; i < (again ? 2 : 1); i += 1) await real.service.ack(real.projectId, real.queue, id, token);
-    model.leaves(id, job, job.state === 'cancelled' ? 'cancelled' : 'done');
-    model.stale.pop();
+    model.settles(id, job, 'ack', 'done');
   });
 
 const nack = (n: number, how: 'later' | 'now' | 'dead'): Command =>
@@ -176,8 +174,7 @@ const nack = (n: number, how: 'later' | 'now' | 'dead'): Command =>
     });
     const { attempts, max } = job;
     const state = how === 'dead' || attempts >= max ? 'dead' : how === 'later' ? 'delayed' : 'waiting';
-    model.leaves(id, job, job.state === 'cancelled' ? 'cancelled' : state);
-    model.stale.pop();
+    model.settles(id, job, 'nack', state);
     job.retry = job.state === 'waiting';
   });
 
@@ -212,6 +209,23 @@ const late = (n: number): Command =>
       () => service.extend(projectId, queue, jobId, token, 900),
     ])
       await expect(call()).rejects.toMatchObject({ code: 'stale_lease' });
+  });
+
+const repeat = (n: number): Command =>
+  step(`the same ack or nack again, and the other one(${n})`, async (model, real) => {
+    const settled = pick(model.settled, n);
+    if (!settled) return;
+    const { service, projectId, queue } = real;
+    const { jobId, token, how } = settled;
+    const calls = {
+      ack: () => service.ack(projectId, queue, jobId, token),
+      nack: () => service.nack(projectId, queue, jobId, token, { error: 'again', dead: true }),
+      extend: () => service.extend(projectId, queue, jobId, token, 900),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      if (name === how && model.knows(settled)) await call();
+      else await expect(call()).rejects.toMatchObject({ code: 'stale_lease' });
+    }
   });
 
 const expire = (n: number): Command =>
@@ -320,6 +334,7 @@ export const sequences = commands(
     n.map(release),
     n.map(extend),
     n.map(late),
+    n.map(repeat),
     n.map(expire),
     n.map(due),
     n.map(cancel),

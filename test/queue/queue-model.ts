@@ -27,6 +27,8 @@ export class QueueModel {
   readonly jobs = new Map<string, ModelJob>();
   /** Tokens that are no longer anybody's. */
   readonly stale: { jobId: string; token: string }[] = [];
+  /** What tokens were used for, in this order. */
+  readonly settled: { jobId: string; token: string; how: 'ack' | 'nack' }[] = [];
   /** How many items others popped: no more jobs than that may be `taken`. */
   popped = 0;
   #clock = 0;
@@ -52,6 +54,19 @@ export class QueueModel {
     job.state = state;
     job.retry = false;
     if (!UNDONE.has(state)) job.dedupe = undefined;
+  }
+
+  /** Its holder ended this attempt. */
+  settles(id: string, job: ModelJob, how: 'ack' | 'nack', state: JobState): void {
+    this.settled.push({ jobId: id, token: job.token!, how });
+    this.leaves(id, job, job.state === 'cancelled' ? 'cancelled' : state);
+    this.stale.pop();
+  }
+
+  /** Whether this is known: an ack while its job is, a nack while at most three others followed. */
+  knows({ jobId, token, how }: QueueModel['settled'][number]): boolean {
+    const nacks = this.settled.filter((each) => each.jobId === jobId && each.how === 'nack').slice(-4);
+    return this.jobs.has(jobId) && (how === 'ack' || nacks.some((each) => each.token === token));
   }
 }
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Ends up to 100 leased jobs as done. A repetition with the same token answers the same; a stale token changes nothing.
+-- Ends up to 100 leased jobs as done. A repetition with the same token is known; a stale token changes nothing.
 --
 -- KEYS[1] list       proj:<p>:queue:<q>           LIST, the waiting tasks as plain JSON
 -- KEYS[2] leases     proj:<p>:queue:<q>:leases    ZSET, job by deadline (ms)
@@ -9,7 +9,7 @@
 -- KEYS[6] purged     proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2..] acks...  three each: job, token, result as JSON or ''
--- Returns for each its state and operation in one word: `o` done, `c` cancelled, `s` for a stale token; LATE, WRONGTYPE.
+-- Returns for each its state and operation in one word: `o` done, `c` cancelled; `r` for a repetition, `s` for a stale token; LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 5 commands and 3 for each job.
 local call, W, LEASES, SIZE, DEDUPE, HISTORY, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Gives a leased job back as failed: it waits for its retry, or is dead when its attempts are used up.
--- A repetition with the same token answers the same; a stale token changes nothing.
+-- A repetition with the same token is known, whatever became of the job since; a stale token changes nothing.
 --
 -- KEYS[1] list       proj:<p>:queue:<q>           LIST, the waiting tasks as plain JSON
 -- KEYS[2] waiting    proj:<p>:queue:<q>:waiting   LIST, <sha1><job> of each job whose bytes wait in the list, in its order
@@ -21,22 +21,28 @@
 -- ARGV[5] retry_ms   ms until the retry, or '' for exponential backoff (1 s doubled each time, at most 5 minutes)
 -- ARGV[6] jitter     factor on the backoff, 0.9 to 1.1
 -- ARGV[7] dead       '1' to bury it whatever its attempts
--- Returns state and operation in one word: `d`, `w`, `x` or `c`; `s` for a stale token; LATE, WRONGTYPE.
+-- Returns state and operation in one word: `d`, `w`, `x` or `c`; `r` for a repetition, `s` for a stale token; LATE, WRONGTYPE.
 -- Cost: O(log n), 18 commands.
 -- @include "prelude"
 -- @include "./queue"
 if late(now_ms) then return LATE end
 if not survey() then return WRONGTYPE end
 
+-- So many nacks of a job are known again: who repeats one of long ago has missed as many leases since.
+local NACKS = 4
 local id, token = ARGV[2], ARGV[3]
 local j = job(id)
 if not j then return 's' end
-if j.extra.settled == token then return j.state end
+local nacks = j.extra.nacks or {}
+for _, settled in ipairs(nacks) do
+  if settled == token then return 'r' end
+end
 local deadline = tonumber(call('ZSCORE', LEASES, id) or 0)
 if j.token ~= token or deadline <= now_ms then return 's' end
 
 call('ZREM', LEASES, id)
-j.extra.settled = token
+table.insert(nacks, 1, token)
+j.extra.nacks = { unpack(nacks, 1, NACKS) }
 local operation = j.extra.operation or ''
 if j.state == 'c' then
   finish(id, j, 'c')

@@ -25,7 +25,7 @@ local ids = call('ZRANGE', DEAD, 0, tonumber(ARGV[2]) - 1)
 for _, id in ipairs(ids) do
   local j = job(id)
   if j then
-    j.attempts, j.extra.settled = 0, nil
+    j.attempts = 0
     push_waiting(id, j)
   end
   call('ZREM', DEAD, id)

@@ -1,5 +1,6 @@
 -- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
--- each its state and operation in one word: `o` done, `c` cancelled, `s` stale token. `held_jobs`: how many are not stale.
+-- each its state and operation in one word: `o` done, `c` cancelled; `r` over by the same token before, `s` stale token.
+-- `held_jobs`: how many are not stale.
 local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
 local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
 -- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
@@ -20,10 +21,10 @@ for i = first, last, 3 do
     if held ~= token or token == '' or purged_ms and created < purged_ms + 0 then
       ending = 's'
     elseif seen and seen[id] then
-      ending = seen[id]
+      ending = 'r'
     elseif size == 0 then
-      -- It is over, and the reply was lost: it is answered once more.
-      if state == 'o' or state == 'c' then ending = state end
+      -- It is over, and the reply was lost.
+      if state == 'o' or state == 'c' then ending = 'r' end
     elseif (state == 'l' or state == 'c') and (all_held or (call('ZSCORE', LEASES, id) or 0) + 0 > now_ms) then
       if state == 'l' then state = 'o' end
       ending = state
@@ -37,7 +38,7 @@ for i = first, last, 3 do
       end
       if last > first + 2 then
         seen = seen or {}
-        seen[id] = state
+        seen[id] = true
       end
       if size > 1024 then
         garbage = garbage or {}
