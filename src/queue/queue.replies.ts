@@ -44,7 +44,7 @@ export interface LeaseReply {
   readonly weight: number;
 }
 
-/** What an ack or nack did: ended this attempt, nothing for it was a repetition, or for its token is not the lease's. */
+/** What an ack or nack did: it ended this attempt; or nothing, being a repetition, or with a token that is not the lease's. */
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'repeated' | 'stale';
 
 /** The record of a job, and where it is. Numbers: -1 for what is not there; texts: ''. */
