@@ -30,32 +30,36 @@ export class SseWriter implements Flow {
   readonly #socket: Socket;
   #to: Socket | ServerResponse;
   #heartbeat: NodeJS.Timeout | undefined;
-  #fullSince: number | undefined;
   #open = false;
   #over = false;
   /** Frames of this turn of the event loop: they leave in one piece. */
   #frames: Buffer[] = [];
   #bytes = 0;
 
-  /** @param options.cursor the id that a heartbeat carries, when the stream leaves events out. */
+  /**
+   * @param options.cursor the id that a heartbeat carries, when the stream leaves events out.
+   * @param options.stuckMs after which a reader that takes nothing is cut; longer than a heartbeat takes to come.
+   */
   constructor(
     private readonly response: ServerResponse,
     private readonly options: {
       headers?: Readonly<Record<string, string>>;
       cursor?: (() => string | undefined) | undefined;
       onStuck?: () => void;
+      stuckMs?: number;
     } = {},
   ) {
     this.#socket = response.req.socket;
     this.#to = response;
-    const drained = (): void => {
-      this.#fullSince = undefined;
-    };
-    this.#socket.on('drain', drained);
+    // The socket's own timeout: each byte that the client takes puts it off, and a beat comes sooner than that. It also ends
+    // a stream that was told to end and is not listened to.
+    response.setTimeout(options.stuckMs ?? STUCK_MS, () => {
+      options.onStuck?.();
+      response.destroy();
+    });
     this.closed = new Promise((resolve) => {
       response.once('close', () => {
         this.#over = true;
-        this.#socket.off('drain', drained);
         clearTimeout(this.#heartbeat);
         resolve();
       });
@@ -122,7 +126,7 @@ export class SseWriter implements Flow {
     // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
     // price; unless the response still waits for its turn on it.
     this.#to = this.#output();
-    if (!this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]))) this.#fullSince ??= monotonicMs();
+    this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
   };
 
   #output(): Socket | ServerResponse {
@@ -150,11 +154,6 @@ export class SseWriter implements Flow {
   #beatLater(): void {
     this.#heartbeat = setTimeout(
       () => {
-        if (this.#fullSince !== undefined && monotonicMs() - this.#fullSince > STUCK_MS) {
-          this.options.onStuck?.();
-          this.response.destroy();
-          return;
-        }
         const cursor = this.options.cursor?.();
         // An id without data moves the client's cursor and is no event.
         this.frame(Buffer.from(cursor === undefined ? ': beat\n\n' : `id: ${cursor}\n: beat\n\n`));
