@@ -14,7 +14,13 @@ export default defineConfig({
   ],
   oxc: false,
   test: {
-    include: ['src/**/*.spec.ts', 'test/**/*.spec.ts', 'examples/**/src/**/*.spec.ts'],
+    include: [
+      'src/**/*.spec.ts',
+      'test/**/*.spec.ts',
+      'examples/**/src/**/*.spec.ts',
+      // At full size only: `npm run soak`.
+      ...(process.env['SOAK'] ? ['test/soak/*.soak.ts'] : []),
+    ],
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/setup.ts'],
     pool: 'forks',

@@ -1,4 +1,4 @@
-// `npm run soak [-- test/quota …]`: the proofs at full size: what `npm test` runs scaled down. Prints the figures, and the
+// `npm run soak [-- test/quota test/soak/progress …]`: the proofs at full size: what `npm test` runs scaled down. Prints the figures, and the
 // seed with which SEED=… repeats the run.
 import './lib/node-version.mjs';
 import { spawnSync } from 'node:child_process';
@@ -17,7 +17,11 @@ console.log(`SEED=${seed}`);
 // One file after the other: each has the machine to itself.
 const { status } = spawnSync(
   'node_modules/.bin/vitest',
-  ['run', '--no-file-parallelism', ...(chosen.length > 0 ? chosen : ['test/quota'])],
+  [
+    'run',
+    '--no-file-parallelism',
+    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/progress', 'test/soak']),
+  ],
   { stdio: 'inherit', env: { ...process.env, SOAK: '1', SEED: seed } },
 );
 console.log(`SEED=${seed}`);
