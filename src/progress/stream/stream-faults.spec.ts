@@ -191,6 +191,21 @@ describe('event streams in trouble', () => {
     expect((await SseClient.open(url, { cookie: 'session=unknown' })).status).toBe(401);
   });
 
+  it('end with the session also while Redis, which holds it, does not answer', async () => {
+    const server = await redis();
+    const app = await appOn(server);
+    const owner = await app.caller('owner');
+    const { body } = await owner.post('/sessions').send({ ttl_seconds: 3 }).expect(201);
+    const client = await SseClient.open(`${app.url}${owner.base}/progress`, {
+      cookie: `session=${body.token as string}`,
+    });
+    await client.until('$snapshot');
+    await server.freeze();
+    await until(() => client.ended, 'the stream to end', 15_000);
+    expect(client.comments.at(-1)).toBe('credential expired');
+    await server.thaw();
+  });
+
   it('go on when Redis is full: what ends an operation is still published, anything else is refused with 507', async () => {
     const server = await redis();
     const app = await appOn(server);
