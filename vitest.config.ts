@@ -1,17 +1,10 @@
 import swc from 'unplugin-swc';
 import { defineConfig } from 'vitest/config';
+import compiler from './test/support/swc.json' with { type: 'json' };
 
 export default defineConfig({
   // esbuild emits no decorator metadata, which dependency injection and class-transformer need.
-  plugins: [
-    swc.vite({
-      jsc: {
-        target: 'es2023',
-        parser: { syntax: 'typescript', decorators: true },
-        transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-      },
-    }),
-  ],
+  plugins: [swc.vite(compiler as Parameters<typeof swc.vite>[0])],
   oxc: false,
   test: {
     include: [
@@ -24,6 +17,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/setup.ts'],
     pool: 'forks',
+    // Threads that the product starts are loaded by Node, not by Vitest.
+    execArgv: ['--import', new URL('./test/support/typescript.mjs', import.meta.url).href],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     reporters: ['default', './scripts/lib/count-reporter.mjs'],

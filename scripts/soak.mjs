@@ -1,4 +1,4 @@
-// `npm run soak [-- test/quota test/soak/progress …]`: the proofs at full size: what `npm test` runs scaled down. Prints the figures, and the
+    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/queue/model', 'test/progress', 'test/soak']),
 // seed with which SEED=… repeats the run.
 import './lib/node-version.mjs';
 import { spawnSync } from 'node:child_process';
@@ -20,7 +20,7 @@ const { status } = spawnSync(
   [
     'run',
     '--no-file-parallelism',
-    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/progress', 'test/soak']),
+    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/queue/model', 'test/progress', 'test/soak']),
   ],
   { stdio: 'inherit', env: { ...process.env, SOAK: '1', SEED: seed } },
 );

@@ -11,7 +11,7 @@ export const acquireLock = defineScript({
   file: lua('acquire'),
   role: 'state',
   keys: ['lock', 'fence', 'queue'],
-  args: ['token', 'ttl_ms', 'wait'],
+  args: ['owner', 'ttl_ms', 'wait'],
 });
 
 export const beatForWaiters = defineScript({
@@ -27,7 +27,7 @@ export const extendLock = defineScript({
   file: lua('extend'),
   role: 'state',
   keys: ['lock'],
-  args: ['token', 'ttl_ms'],
+  args: ['owner', 'ttl_ms'],
 });
 
 export const releaseLock = defineScript({
@@ -35,7 +35,7 @@ export const releaseLock = defineScript({
   file: lua('release'),
   role: 'state',
   keys: ['lock', 'released', 'queue'],
-  args: ['token'],
+  args: ['owner'],
 });
 
 /** A lock was granted or prolonged. */
@@ -57,7 +57,7 @@ export interface Held {
 /** One who waits for a lock. */
 export interface Waiting {
   readonly name: string;
-  readonly token: string;
+  readonly owner: string;
   readonly place: string;
 }
 
@@ -73,7 +73,7 @@ export class LockScripts {
   async acquire(
     projectId: ProjectId,
     name: string,
-    token: string,
+    owner: string,
     ttlMs: number,
     wait: boolean,
   ): Promise<Granted | Held> {
@@ -83,7 +83,7 @@ export class LockScripts {
         fence: this.keys.fence(projectId, name),
         queue: this.keys.queue(projectId, name),
       },
-      args: { token, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
+      args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
     })) as [1, number, number] | [0, number, string];
     return reply[0] === 1
       ? { granted: true, fence: reply[1], expiresAt: reply[2] }
@@ -94,28 +94,28 @@ export class LockScripts {
   async beat(projectId: ProjectId, waiting: readonly Waiting[]): Promise<readonly number[]> {
     return (await this.runner.run(beatForWaiters, {
       keys: { locks: waiting.map(({ name }) => this.keys.lock(projectId, name)) },
-      args: { waiters: waiting.flatMap(({ token, place }) => [token, place]) },
+      args: { waiters: waiting.flatMap(({ owner, place }) => [owner, place]) },
     })) as number[];
   }
 
   /** @returns `undefined` when the token is not the holder's. */
-  async extend(projectId: ProjectId, name: string, token: string, ttlMs: number): Promise<Granted | undefined> {
+  async extend(projectId: ProjectId, name: string, owner: string, ttlMs: number): Promise<Granted | undefined> {
     const reply = (await this.runner.run(extendLock, {
       keys: { lock: this.keys.lock(projectId, name) },
-      args: { token, ttl_ms: ttlMs },
+      args: { owner, ttl_ms: ttlMs },
     })) as [1, number, number] | [0];
     return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2] } : undefined;
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
-  async release(projectId: ProjectId, name: string, token: string): Promise<boolean> {
+  async release(projectId: ProjectId, name: string, owner: string): Promise<boolean> {
     const reply = (await this.runner.run(releaseLock, {
       keys: {
         lock: this.keys.lock(projectId, name),
-        released: this.keys.released(projectId, name, token),
+        released: this.keys.released(projectId, name, owner),
         queue: this.keys.queue(projectId, name),
       },
-      args: { token },
+      args: { owner },
     })) as [number];
     return reply[0] === 1;
   }

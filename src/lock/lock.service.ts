@@ -3,7 +3,7 @@ import { AppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { Stopping } from '../common/stopping.js';
 import { monotonicMs } from '../common/time.js';
-import { randomToken } from '../common/tokens.js';
+import { randomToken, sha256 } from '../common/tokens.js';
 import { invalid } from '../common/validation.js';
 import { GuardedLock } from './guarded-lock.js';
 import { type Granted, type Held, LockScripts } from './lock.scripts.js';
@@ -56,7 +56,7 @@ export class LockService {
    */
   async acquire(projectId: ProjectId, name: string, options: AcquireOptions): Promise<HeldLock> {
     const token = randomToken();
-    const { grant } = await this.#take(projectId, name, token, options);
+    const { grant } = await this.#take(projectId, name, ownerOf(token), options);
     return { token, fence: grant.fence, expiresAt: grant.expiresAt };
   }
 
@@ -71,7 +71,8 @@ export class LockService {
       throw invalid('lock.hold', [{ field: 'maxHoldMs', message: `must be an integer from ttlMs to ${DAY_MS}` }]);
     }
     const token = randomToken();
-    const { grant, sentAt } = await this.#take(projectId, name, token, options);
+    const owner = ownerOf(token);
+    const { grant, sentAt } = await this.#take(projectId, name, owner, options);
     return new GuardedLock({
       name,
       token,
@@ -79,8 +80,8 @@ export class LockService {
       ttlMs,
       maxHoldMs,
       grantedAt: sentAt,
-      extend: () => this.scripts.extend(projectId, name, token, ttlMs),
-      release: () => this.scripts.release(projectId, name, token),
+      extend: () => this.scripts.extend(projectId, name, owner, ttlMs),
+      release: () => this.scripts.release(projectId, name, owner),
     });
   }
 
@@ -89,7 +90,7 @@ export class LockService {
    * @throws AppError `lock_lost` when the token is not, or no longer, the holder's.
    */
   async extend(projectId: ProjectId, name: string, token: string, ttlMs: number): Promise<HeldLock> {
-    const grant = await this.scripts.extend(projectId, name, token, ttlMs);
+    const grant = await this.scripts.extend(projectId, name, ownerOf(token), ttlMs);
     if (!grant) throw lost('lock.extend');
     return { token, fence: grant.fence, expiresAt: grant.expiresAt };
   }
@@ -99,10 +100,10 @@ export class LockService {
    * @throws AppError `lock_lost` when the token is not, or no longer, the holder's.
    */
   async release(projectId: ProjectId, name: string, token: string): Promise<void> {
-    if (!(await this.scripts.release(projectId, name, token))) throw lost('lock.release');
+    if (!(await this.scripts.release(projectId, name, ownerOf(token)))) throw lost('lock.release');
   }
 
-  async #take(projectId: ProjectId, name: string, token: string, options: AcquireOptions): Promise<Taken> {
+  async #take(projectId: ProjectId, name: string, owner: string, options: AcquireOptions): Promise<Taken> {
     const { ttlMs, waitMs = 0, signal } = options;
     if (!Number.isInteger(ttlMs) || ttlMs < 100 || ttlMs > 300_000) {
       throw invalid('lock.acquire', [{ field: 'ttlMs', message: 'must be an integer from 100 to 300000' }]);
@@ -110,28 +111,28 @@ export class LockService {
     const signals = [this.stopping.signal, ...(signal ? [signal] : [])];
     const waits = waitMs > 0 && !signals.some(({ aborted }) => aborted);
     const sentAt = monotonicMs();
-    const first = await this.scripts.acquire(projectId, name, token, ttlMs, waits);
+    const first = await this.scripts.acquire(projectId, name, owner, ttlMs, waits);
     if (first.granted) return { grant: first, sentAt };
     if (!waits) throw locked(first.leftMs);
-    return this.#wait(projectId, name, token, ttlMs, first, sentAt + waitMs, signals);
+    return this.#wait(projectId, name, owner, ttlMs, first, sentAt + waitMs, signals);
   }
 
   async #wait(
     projectId: ProjectId,
     name: string,
-    token: string,
+    owner: string,
     ttlMs: number,
     held: Held,
     deadline: number,
     signals: readonly AbortSignal[],
   ): Promise<Taken> {
     const turns = new Turns(deadline, signals);
-    const leave = this.rooms.enter(projectId, { name, token, place: held.place }, held.leftMs, () => turns.call());
+    const leave = this.rooms.enter(projectId, { name, owner, place: held.place }, held.leftMs, () => turns.call());
     let leftMs = held.leftMs;
     try {
       while (await turns.next()) {
         const sentAt = monotonicMs();
-        const result = await this.scripts.acquire(projectId, name, token, ttlMs, false);
+        const result = await this.scripts.acquire(projectId, name, owner, ttlMs, false);
         if (result.granted) return { grant: result, sentAt };
         leftMs = result.leftMs;
         this.rooms.again(projectId);
@@ -141,7 +142,7 @@ export class LockService {
       // The place is given up (no beat may take it again), and the lock too, should it have been handed over just now. Without
       // Redis both lapse.
       leave();
-      await this.scripts.release(projectId, name, token).catch(() => undefined);
+      await this.scripts.release(projectId, name, owner).catch(() => undefined);
       throw error;
     } finally {
       leave();
@@ -193,6 +194,11 @@ class Turns {
     clearTimeout(this.#timer);
     for (const signal of this.signals) signal.removeEventListener('abort', this.#stop);
   }
+}
+
+/** What Redis knows the holder of a token by: who reads its memory holds no lock. */
+function ownerOf(token: string): string {
+  return sha256(token, 32);
 }
 
 function locked(leftMs: number): AppError {

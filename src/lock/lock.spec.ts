@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
+import { until } from '../../test/support/until.js';
+import { LockKeys } from './lock.keys.js';
 import { LockService } from './lock.service.js';
 
 describe('locks', () => {
@@ -39,6 +41,22 @@ describe('locks', () => {
     await editor.post('/locks/a').send({ ttl_ms: 30_000 }).expect(201);
     await editor.delete('/locks/a').set('Lock-Token', token).expect(204);
     await editor.post('/locks/a').send({ ttl_ms: 30_000 }).expect(423);
+  });
+
+  it('leave no token in Redis that frees them', async () => {
+    const projectId = newProject();
+    const holder = await locks.acquire(projectId, 'a', { ttlMs: 30_000 });
+    const waiting = locks.acquire(projectId, 'a', { ttlMs: 30_000, waitMs: 20_000 });
+    const queue = app.get(LockKeys).queue(projectId, 'a');
+    await until(async () => (await app.state.zcard(queue)) === 1, 'one who waits');
+    const stored = [
+      await app.state.get(app.get(LockKeys).lock(projectId, 'a')),
+      await app.state.zrange(queue, '0', '-1'),
+    ];
+    for (const secret of stored.flat().flatMap((text) => [text!, text!.split(' ')[0]!]))
+      await expect(locks.release(projectId, 'a', secret)).rejects.toMatchObject({ code: 'lock_lost' });
+    await locks.release(projectId, 'a', holder.token);
+    await locks.release(projectId, 'a', (await waiting).token);
   });
 
   it('hands a released lock to a waiter', async () => {

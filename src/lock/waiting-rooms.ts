@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
@@ -56,11 +55,11 @@ export class WaitingRooms implements OnModuleInit, OnModuleDestroy {
   /**
    * @param leftMs how long the lock is held at most.
    * @param turn called whenever it seems to be this waiter's turn: claim the lock then.
-   * @returns the function that ends the waiting here; Redis hears of it by the release of the token.
+   * @returns the function that ends the waiting here; Redis hears of it by the release of the owner.
    */
   enter(projectId: ProjectId, waiting: Waiting, leftMs: number, turn: () => void): () => void {
     const room = this.#rooms.get(projectId) ?? this.#open(projectId);
-    const id = calledAs(waiting.token);
+    const id = calledAs(waiting.owner);
     room.waiters.set(id, { ...waiting, turn, lookAt: monotonicMs() + leftMs + 1 });
     this.#plan(projectId, room);
     return () => {
@@ -138,7 +137,7 @@ export class WaitingRooms implements OnModuleInit, OnModuleDestroy {
   }
 }
 
-// A wake-up names its waiter in public: by a hash of the secret.
-function calledAs(token: string): string {
-  return createHash('sha1').update(token).digest('hex').slice(0, 16);
+// A wake-up names its waiter by what is enough of the hash.
+function calledAs(owner: string): string {
+  return owner.slice(0, 16);
 }

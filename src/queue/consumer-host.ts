@@ -6,6 +6,7 @@ import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import { ReadyProjects } from './ready-projects.js';
+import { LeaseKeeper } from './renewal/lease-keeper.js';
 
 const GRACE_MS = 5000;
 
@@ -19,6 +20,7 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly queues: QueueService,
     private readonly registry: QueueRegistry,
     private readonly projects: ReadyProjects,
+    private readonly leases: LeaseKeeper,
     private readonly metrics: QueueMetrics,
   ) {}
 
@@ -29,7 +31,15 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
         (Reflect.getMetadata(QUEUE_CONSUMER, metatype) as (ConsumerOptions & { queue: string }) | undefined);
       if (!options || !instance) continue;
       this.registry.get(options.queue);
-      const runner = new ConsumerRunner(options.queue, instance as JobHandler, this.queues, this.metrics, options);
+      await this.leases.start();
+      const runner = new ConsumerRunner(
+        options.queue,
+        instance as JobHandler,
+        this.queues,
+        this.leases,
+        this.metrics,
+        options,
+      );
       this.#runners.push(runner);
       await this.projects.watch(options.queue, (projectId) => runner.ready(projectId));
     }
@@ -37,5 +47,6 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onModuleDestroy(): Promise<void> {
     await Promise.all(this.#runners.map((runner) => runner.stop(GRACE_MS)));
+    await this.leases.stop();
   }
 }

@@ -3,12 +3,13 @@ import { Logger } from '@nestjs/common';
 import { isAppError } from '../common/app-error.js';
 import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
-import { CALL_TIMEOUT_MS } from '../redis/connection-options.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
 import { FairRing } from './fair-ring.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueService } from './queue.service.js';
 import type { Lease, LeasedJob } from './queue.types.js';
+import type { LeaseKeeper } from './renewal/lease-keeper.js';
+import type { Loss } from './renewal/messages.js';
 
 /** Most jobs that one lease brings. */
 const MAX_BATCH = 10;
@@ -17,10 +18,19 @@ const MAX_TIMER_MS = 60_000;
 const MAX_ERROR = 2000;
 const ACK_AGAIN_MS = 200;
 
+const LOSSES: Record<Loss, string> = {
+  cancelled: 'the job was cancelled',
+  stale: 'the lease was lost',
+  unreachable: 'the lease was lost: Redis did not answer',
+  too_long: 'the job was held for longer than it may be',
+};
+
 interface Running {
   readonly projectId: ProjectId;
   readonly job: LeasedJob;
   readonly abort: AbortController;
+  /** Ends the renewal of the lease. */
+  readonly drop: () => void;
   done: Promise<void>;
 }
 
@@ -38,6 +48,7 @@ export class ConsumerRunner {
   readonly #running = new Set<Running>();
   readonly #slots: number;
   readonly #leaseSeconds: number;
+  readonly #hold: { leaseMs: number; maxHoldMs: number };
   #pumping = false;
   #pumped: Promise<void> | undefined;
   #stopping = false;
@@ -46,11 +57,13 @@ export class ConsumerRunner {
     private readonly queue: string,
     private readonly handler: JobHandler,
     private readonly queues: QueueService,
+    private readonly leases: LeaseKeeper,
     private readonly metrics: QueueMetrics,
-    { concurrency = 1, leaseSeconds = 60 }: ConsumerOptions,
+    { concurrency = 1, leaseSeconds = 60, maxHoldSeconds = 3600 }: ConsumerOptions,
   ) {
     this.#slots = concurrency;
     this.#leaseSeconds = leaseSeconds;
+    this.#hold = { leaseMs: leaseSeconds * 1000, maxHoldMs: maxHoldSeconds * 1000 };
   }
 
   /** The project may have work. */
@@ -75,7 +88,8 @@ export class ConsumerRunner {
     await Promise.race([Promise.all([...this.#running].map(({ done }) => done)), grace]);
     clearTimeout(timer);
     await Promise.allSettled(
-      [...this.#running].map(async ({ projectId, job, abort }) => {
+      [...this.#running].map(async ({ projectId, job, abort, drop }) => {
+        drop();
         abort.abort(new Error('the process stops'));
         await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
       }),
@@ -115,7 +129,18 @@ export class ConsumerRunner {
     this.#ring.setWeight(projectId, found.weight);
     if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
     if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
-    for (const job of found.jobs) this.#start(projectId, job);
+    // All are kept before the first is worked on, which may block the event loop at once.
+    for (const running of found.jobs.map((job) => this.#keep(projectId, job))) if (running) this.#start(running);
+  }
+
+  // The answer may have lain unread, while a handler blocked the event loop, until its leases were over: those come again.
+  #keep(projectId: ProjectId, job: LeasedJob): Running | undefined {
+    const abort = new AbortController();
+    const drop = this.leases.hold(projectId, this.queue, job, this.#hold, (why) => {
+      if (why === 'stale') this.metrics.count(this.queue, 'stale');
+      abort.abort(new Error(LOSSES[why]));
+    });
+    return drop && { projectId, job, abort, drop, done: Promise.resolve() };
   }
 
   // Delayed jobs, retries and leases that expire send no wake-up. One timer per project, for the next of them.
@@ -131,10 +156,9 @@ export class ConsumerRunner {
     this.#due.set(projectId, timer.unref());
   }
 
-  #start(projectId: ProjectId, job: LeasedJob): void {
-    const running: Running = { projectId, job, abort: new AbortController(), done: Promise.resolve() };
+  #start(running: Running): void {
     const started = monotonicMs();
-    const charge = this.#ring.charge(projectId);
+    const charge = this.#ring.charge(running.projectId);
     this.#running.add(running);
     running.done = this.#run(running).finally(() => {
       charge(monotonicMs() - started);
@@ -144,14 +168,13 @@ export class ConsumerRunner {
     });
   }
 
-  async #run({ projectId, job, abort }: Running): Promise<void> {
-    const stopRenewing = this.#renew(projectId, job, abort);
+  async #run({ projectId, job, abort, drop }: Running): Promise<void> {
     try {
       const result = await this.handler.handle(projectId, job, abort.signal);
       await this.#ack(projectId, job, result, abort.signal);
-      stopRenewing();
+      drop();
     } catch (error) {
-      stopRenewing();
+      drop();
       // A handler that was told to stop may throw for that: the job was given back, cancelled, or is somebody else's.
       if (abort.signal.aborted || isAppError(error, 'stale_lease')) return;
       await this.#fail(projectId, job, error);
@@ -196,29 +219,5 @@ export class ConsumerRunner {
         reason: (failure as Error).message,
       });
     }
-  }
-
-  // Renewed at a third of the lease; when Redis does not answer, the handler is stopped before the lease can be another's.
-  #renew(projectId: ProjectId, job: LeasedJob, abort: AbortController): () => void {
-    const leaseMs = this.#leaseSeconds * 1000;
-    // Asked three times as often as needed, so that a cancellation arrives soon and one failure is not the end.
-    const everyMs = Math.max(leaseMs / 9, 100);
-    let deadline = monotonicMs() + leaseMs;
-    const renew = async (): Promise<void> => {
-      const sent = monotonicMs();
-      try {
-        const lease = await this.queues.extend(projectId, this.queue, job.jobId, job.leaseToken, this.#leaseSeconds);
-        deadline = sent + leaseMs;
-        if (lease.cancelled) abort.abort(new Error('the job was cancelled'));
-      } catch (error) {
-        const margin = everyMs + CALL_TIMEOUT_MS;
-        if (isAppError(error, 'stale_lease') || monotonicMs() > deadline - margin)
-          abort.abort(new Error('the lease was lost'));
-      }
-    };
-    const timer = setInterval(() => void renew(), everyMs);
-    const stop = (): void => clearInterval(timer);
-    abort.signal.addEventListener('abort', stop, { once: true });
-    return stop;
   }
 }

@@ -76,6 +76,8 @@ describe('@QueueConsumer', () => {
 
     await app.state.rpush(app.keys.key(projects[0]!, 'queue', queue), JSON.stringify({ project_id: projects[0] }));
     await until(async () => (await queues.counts(projects[0]!, queue)).waiting === 0, 'the foreign task is taken up');
+    const ran = `queue_run_seconds_count{queue="${queue}"} 4`;
+    await until(async () => (await app.anonymous.get('/metrics')).text.includes(ran), 'the time of each is counted');
   });
 
   it('retries what throws, and leaves it dead with the last error after its attempts', async () => {
@@ -94,6 +96,24 @@ describe('@QueueConsumer', () => {
     });
     expect(attempts).toEqual([1, 2]);
     expect(view.lastError).toBe('attempt 2 failed');
+  });
+
+  it.each([{ concurrency: 0 }, { leaseSeconds: 3601 }, { leaseSeconds: NaN }, { maxHoldSeconds: 90_000 }])(
+    'refuses options out of their range: %o',
+    (options) => {
+      expect(() => QueueConsumer('embeddings', options)).toThrow(RangeError);
+    },
+  );
+
+  it('retries what gives a result that is too large to be kept', async () => {
+    const { queue, module } = consumerModule({}, async () => 'x'.repeat(300_000));
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projectId = newProject();
+    const [job] = await queues.enqueue(projectId, queue, [{ task: {}, maxAttempts: 1 }]);
+    const look = () => queues.job(projectId, queue, job!.jobId);
+    await until(async () => (await look()).state === 'dead', 'its attempts are used up');
+    expect((await look()).lastError).toContain('result');
   });
 
   it('keeps its lease while the handler works, however long', async () => {

@@ -4,6 +4,16 @@ import { MetricsRegistry } from '../common/metrics-registry.js';
 
 const SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600];
 
+/** How much waits in a queue, over all projects that were looked at. */
+export interface Backlog {
+  readonly queue: string;
+  readonly projects: number;
+  /** The most in one project. */
+  readonly jobs: number;
+  /** Of the oldest that waits. */
+  readonly ageSeconds: number;
+}
+
 /** What happens to jobs, by queue; never by project. */
 @Injectable()
 export class QueueMetrics {
@@ -67,5 +77,28 @@ export class QueueMetrics {
       registers: [this.registry.registry],
       collect: () => gauge.set(parked()),
     });
+  }
+
+  /** @param look at the queues of this process, when somebody asks for the metrics. */
+  gaugeBacklog(look: () => Promise<Backlog[]>): void {
+    // All of one scrape are asked in one turn, and share one look.
+    let looking: Promise<Backlog[]> | undefined;
+    const gauge = (name: string, help: string, of: (backlog: Backlog) => number): void => {
+      const made: Gauge<'queue'> = new Gauge({
+        name,
+        help,
+        labelNames: ['queue'],
+        registers: [this.registry.registry],
+        collect: async () => {
+          looking ??= look().finally(() => {
+            looking = undefined;
+          });
+          for (const backlog of await looking) made.set({ queue: backlog.queue }, of(backlog));
+        },
+      });
+    };
+    gauge('queue_backlog_projects', 'Projects whose jobs waited when this process looked last.', (of) => of.projects);
+    gauge('queue_backlog_jobs', 'Most jobs that wait in one of those projects.', (of) => of.jobs);
+    gauge('queue_oldest_waiting_seconds', 'Age of the oldest job in one of those projects.', (of) => of.ageSeconds);
   }
 }

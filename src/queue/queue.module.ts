@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { ProgressModule } from '../progress/progress.module.js';
+import { BacklogGauge } from './backlog-gauge.js';
 import { ConsumerHost } from './consumer-host.js';
 import { EmbeddingsTaskDto } from './dto/task.dto.js';
 import { JobEvents } from './job-events.js';
@@ -15,6 +16,7 @@ import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import { QueueStore } from './queue.store.js';
 import { ReadyProjects } from './ready-projects.js';
+import { LeaseKeeper } from './renewal/lease-keeper.js';
 import { WorkSweep } from './work-sweep.js';
 
 /** Job queues. Modules declare queues of their own in {@link QueueRegistry}, and work on them with `@QueueConsumer`. */
@@ -39,6 +41,8 @@ import { WorkSweep } from './work-sweep.js';
     QueueService,
     QueueAdminService,
     ReadyProjects,
+    BacklogGauge,
+    LeaseKeeper,
     ConsumerHost,
   ],
   exports: [QueueService, QueueRegistry],

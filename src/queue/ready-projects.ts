@@ -23,6 +23,8 @@ interface Watch {
   readonly followers: Map<ProjectId, Listener>;
   /** Projects that had work, and when. */
   readonly known: Map<ProjectId, number>;
+  /** Projects whose lists held something at the last look, those first that do for longest. */
+  readonly busy: Set<ProjectId>;
 }
 
 /**
@@ -64,6 +66,11 @@ export class ReadyProjects implements OnModuleDestroy {
     return () => void followers.delete(projectId);
   }
 
+  /** @returns by queue, the projects whose lists held something at the last look, those first that do for longest. */
+  *busy(): Iterable<[queue: string, projects: readonly ProjectId[]]> {
+    for (const [queue, { busy }] of this.#watched) yield [queue, [...busy]];
+  }
+
   onModuleDestroy(): void {
     this.#closing.abort();
     for (const timer of this.#timers) clearInterval(timer);
@@ -71,7 +78,11 @@ export class ReadyProjects implements OnModuleDestroy {
 
   #of(queue: string): Watch {
     let watch = this.#watched.get(queue);
-    if (!watch) this.#watched.set(queue, (watch = { listeners: new Set(), followers: new Map(), known: new Map() }));
+    if (!watch)
+      this.#watched.set(
+        queue,
+        (watch = { listeners: new Set(), followers: new Map(), known: new Map(), busy: new Set() }),
+      );
     return watch;
   }
 
@@ -112,10 +123,15 @@ export class ReadyProjects implements OnModuleDestroy {
   async #sweep(kind: string, keys: (projectId: ProjectId, queue: string) => readonly string[]): Promise<void> {
     for (const [queue, watch] of this.#watched) {
       const projects = new Set([...watch.known.keys(), ...watch.followers.keys()]);
-      if (projects.size === 0) continue;
+      if (projects.size === 0) {
+        watch.busy.clear();
+        continue;
+      }
       const start = monotonicMs();
       const places = [...projects].map((projectId) => ({ projectId, keys: keys(projectId, queue) }));
-      for (const projectId of await this.sweep.withWork(places)) this.#meet(watch, projectId);
+      const found = await this.sweep.withWork(places);
+      if (kind === 'list') remember(watch.busy, found);
+      for (const projectId of found) this.#meet(watch, projectId);
       for (const [projectId, seen] of watch.known) if (start - seen > FORGET_AFTER_MS) watch.known.delete(projectId);
       this.metrics.swept(queue, kind, monotonicMs() - start);
     }
@@ -128,4 +144,11 @@ export class ReadyProjects implements OnModuleDestroy {
         this.#meet(watch, projectId);
     }
   }
+}
+
+// Who stays keeps its place.
+function remember(busy: Set<ProjectId>, found: readonly ProjectId[]): void {
+  const now = new Set(found);
+  for (const projectId of busy) if (!now.has(projectId)) busy.delete(projectId);
+  for (const projectId of found) busy.add(projectId);
 }

@@ -75,7 +75,8 @@ export async function ready(connections: RedisConnections, config: AppConfig): P
   return connections;
 }
 
-async function answering(setting: string, client: RedisClient): Promise<void> {
+/** Waits until a connection is ready. @throws RedisStartError naming `setting`, after 10 s, or at once for a wrong password. */
+export async function answering(setting: string, client: RedisClient): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {
     let last: Error | undefined;

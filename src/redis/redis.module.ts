@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions, SUBSCRIBER_OPTIONS } from './connection-options.js';
 import { KeyBuilder } from './key-builder.js';
+import { attach } from './open-connection.js';
 import { ProjectScan } from './project-scan.js';
 import { RedisClock } from './redis-clock.js';
 import { ready, RedisConnections } from './redis-connections.js';
@@ -12,23 +13,6 @@ import { RedisMetrics } from './redis-metrics.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { RedisTracking } from './redis-tracking.js';
 import { ScriptRunner } from './script-runner.js';
-import { batchWrites } from './write-batch.js';
-
-const log = new Logger('Redis');
-
-// ioredis throws an 'error' event that nobody hears. The line names the connection, never its address or password.
-function attach(client: Redis | Cluster, name: string): void {
-  let away = false;
-  client.on('error', (error: Error) => {
-    if (!away) log.warn(`${name}: ${(error as NodeJS.ErrnoException).code ?? error.message.split('\n', 1)[0]}`);
-    away = true;
-  });
-  client.on('ready', () => {
-    if (away) log.log(`${name}: back`);
-    away = false;
-  });
-  batchWrites(client);
-}
 
 /**
  * Connections by role, keys, scripts and pub/sub. The only importer of `@liaoliaots/nestjs-redis`, whose services for one
@@ -132,7 +116,7 @@ function fromServers(service: RedisService, config: AppConfig): RedisConnections
 
 function fromCluster(service: ClusterService, config: AppConfig): RedisConnections {
   // Tracking is a matter of one server; a pair for each of a Cluster, through fail-overs and resharding, is not proven.
-  if (config.CACHE_L1) log.warn('CACHE_L1 has no effect on Redis Cluster');
+  if (config.CACHE_L1) new Logger('Redis').warn('CACHE_L1 has no effect on Redis Cluster');
   const state = service.getOrThrow('state') as unknown as Cluster;
   return new RedisConnections(state, state, service.getOrThrow('subscriber') as unknown as Cluster);
 }

@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { type RedisServer, startRedis } from '../../scripts/lib/redis-server.mjs';
 import { loadConfig } from '../../src/config/app-config.js';
+import type { ProjectId } from '../../src/common/project-id.js';
 import { createApp } from '../../src/create-app.js';
+import { QueueService } from '../../src/queue/queue.service.js';
+import { LeaseKeeper } from '../../src/queue/renewal/lease-keeper.js';
 import { callerAt } from '../support/app.js';
 import { JWT_SECRET, newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
@@ -80,6 +83,27 @@ describe('on a Redis Cluster of three masters', () => {
       }
     }
     expect(met.size).toBe(3);
+  });
+
+  it('keeps leases in a thread with a Cluster connection of its own, whichever master has them', async () => {
+    const [queues, keeper] = [nest.get(QueueService), nest.get(LeaseKeeper)];
+    await keeper.start();
+    const projects = new Map<number, ProjectId>();
+    while (projects.size < 3) {
+      const projectId = newProject();
+      projects.set(await masterOf(projectId), projectId);
+    }
+    for (const projectId of projects.values()) {
+      await queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
+      const [job] = (await queues.lease(projectId, 'embeddings', { leaseSeconds: 1 })).jobs;
+      const drop = keeper.hold(projectId, 'embeddings', job!, { leaseMs: 1000, maxHoldMs: 60_000 }, () => undefined)!;
+      await until(
+        async () =>
+          ((await queues.job(projectId, 'embeddings', job!.jobId)).leaseExpiresAt ?? 0) > job!.expiresAt + 1000,
+        'the lease is renewed',
+      );
+      drop();
+    }
   });
 
   async function masterOf(projectId: string): Promise<number> {

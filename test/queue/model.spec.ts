@@ -5,8 +5,9 @@ import { newProject } from '../support/projects.js';
 import { drain, sequences } from './queue-commands.js';
 import { QueueModel, RealQueue } from './queue-model.js';
 
-/** Each run is a queue of its own; the soak raises it. */
-const RUNS = Number(process.env['QUEUE_MODEL_RUNS'] ?? 60);
+/** Each run is a queue of its own. */
+const RUNS = Number(process.env['QUEUE_MODEL_RUNS'] ?? (process.env['SOAK'] ? 2000 : 60));
+const SEED = process.env['SEED'];
 
 describe('a queue against its reference model', () => {
   let app: TestApp;
@@ -25,8 +26,8 @@ describe('a queue against its reference model', () => {
         await drain(model, real);
         ran += 1;
       }),
-      { numRuns: RUNS, endOnFailure: false },
+      { numRuns: RUNS, endOnFailure: false, ...(SEED ? { seed: Number(SEED) } : {}) },
     );
     expect(ran).toBeGreaterThanOrEqual(RUNS);
-  }, 120_000);
+  }, 1_200_000);
 });

@@ -91,10 +91,14 @@ const ackAndLease = (n: number): Command =>
 
 async function leasedAs(model: QueueModel, real: RealQueue, max: number, jobs: readonly LeasedJob[]): Promise<void> {
   // What is expected by bytes: retries by age, then the list; what is no JSON of this project dies on the way, and where
-  // nothing else was found it is looked again.
+  // a look found nothing else, it is looked again.
   let looked = 0;
   const got = [...jobs];
-  while (looked < max || got.length === jobs.length) {
+  for (;;) {
+    if (looked === max) {
+      if (got.length < jobs.length) break;
+      looked = 0;
+    }
     const retry = model.retries()[0];
     const bytes = retry ? retry[1].raw : model.list.shift();
     if (bytes === undefined) break;

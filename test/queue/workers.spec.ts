@@ -1,45 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { type Caller, TestApp } from '../support/app.js';
 import { until } from '../support/until.js';
+import { PullWorker } from './pull-worker.js';
 
 const JOBS = Number(process.env['QUEUE_FAULT_JOBS'] ?? 400);
 /** A worker is killed each time so many jobs more are done. */
 const KILL_EVERY = 20;
-
-class PullWorker {
-  readonly started: string[] = [];
-  readonly acked = new Map<string, string>();
-  killed = false;
-  readonly #child: ChildProcess;
-  #rest = '';
-
-  constructor(url: string, { base, token }: Caller, leaseSeconds: number, held = false) {
-    const file = join(import.meta.dirname, 'pull-worker.mjs');
-    const args = [file, url + base, token, String(leaseSeconds), ...(held ? ['held'] : [])];
-    this.#child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#child.stdout!.on('data', (chunk) => {
-      const lines = (this.#rest + String(chunk)).split('\n');
-      this.#rest = lines.pop()!;
-      for (const line of lines) {
-        const [what, job, detail] = line.split(' ') as [string, string, string];
-        if (what === 'start') this.started.push(job);
-        else this.acked.set(job, detail);
-      }
-    });
-  }
-
-  goOn(): void {
-    this.#child.stdin!.write('\n');
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.killed ||= signal === 'SIGKILL';
-    this.#child.kill(signal);
-  }
-}
 
 describe('workers in other processes', () => {
   let app: TestApp;
@@ -53,7 +20,7 @@ describe('workers in other processes', () => {
   afterAll(() => app.close());
 
   const worker = (owner: Caller, leaseSeconds: number, held = false): PullWorker => {
-    const started = new PullWorker(app.url, owner, leaseSeconds, held);
+    const started = new PullWorker(app.url, owner, leaseSeconds, held ? 'held' : undefined);
     workers.push(started);
     return started;
   };

@@ -3,11 +3,11 @@
 -- Guarantee: at most one holder per key while the server keeps its data; those who wait get it in the order of arrival; each
 -- grant has a greater fence than all before it.
 --
--- KEYS[1] lock       proj:<p>:lock:<name>        string '<token> <fence>'
+-- KEYS[1] lock       proj:<p>:lock:<name>        string '<owner> <fence>'
 -- KEYS[2] fence      proj:<p>:lock:<name>:fence  string, the last fence granted
--- KEYS[3] queue      proj:<p>:lock:<name>:queue  ZSET waiter's token by arrival in us
+-- KEYS[3] queue      proj:<p>:lock:<name>:queue  ZSET waiter's owner by arrival in us
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] token      the caller's secret, its own for each grant
+-- ARGV[2] owner      hash of the caller's token, which is its own for each grant
 -- ARGV[3] ttl_ms     ms
 -- ARGV[4] wait       1: wait for it when it is not to be had now
 -- Returns {1, fence, expires_at_ms} when granted; {0, ttl_left_ms, place} when held, place being '' for who does not wait;

@@ -2,9 +2,9 @@
 -- Says for all waiters of one process in one project that they live, and hands over what has become free by itself: because
 -- its holder died, or because whom it was handed to did not claim it.
 --
--- KEYS[1..] locks... proj:<p>:lock:<name>  string '<token> <fence>'; one for each waiter; its other keys are derived from it
+-- KEYS[1..] locks... proj:<p>:lock:<name>  string '<owner> <fence>'; one for each waiter; its other keys are derived from it
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] waiters... token and place of each waiter, in turn
+-- ARGV[2] waiters... owner and place of each waiter, in turn
 -- Returns for each waiter the ms for which the lock is held at most, negative when it was handed to this waiter; LATE, WRONGTYPE.
 -- Cost: O(w log waiting) for w waiters, about 10 commands each.
 -- @include "prelude"
@@ -20,8 +20,8 @@ for i = 1, #KEYS do
 end
 
 for i, room in ipairs(rooms) do
-  local token = ARGV[i * 2]
-  if holder(redis.call('GET', room.lock)) ~= token then wait(room, token, ARGV[i * 2 + 1], now_ms) end
+  local owner = ARGV[i * 2]
+  if holder(redis.call('GET', room.lock)) ~= owner then wait(room, owner, ARGV[i * 2 + 1], now_ms) end
 end
 
 local left = {}

@@ -1,11 +1,11 @@
--- The waiting room of a lock: two sets of the same tokens, `queue` by arrival and `alive` by the moment until which Redis
+-- The waiting room of a lock: two sets of the same owners, `queue` by arrival and `alive` by the moment until which Redis
 -- believes in the waiter. Needs the prelude.
 local CLAIM_MS = 500
 local ALIVE_MS = 2000
 local ROOM_MS = 60000
 local FENCE_MS = 604800000
 
--- Token and fence of the holder, as they stand in the lock; nothing when the lock is free or of another program.
+-- Owner and fence of the holder, as they stand in the lock; nothing when the lock is free or of another program.
 local function holder(lock)
   return string.match(lock or '', '^(%S+) (%d+)$')
 end
@@ -22,37 +22,37 @@ local function room_of(lock)
 end
 
 -- The clock is the floor: when the counter was lost, the next fence is still greater than all before it.
-local function grant(room, token, now_us, ttl_ms)
+local function grant(room, owner, now_us, ttl_ms)
   local fence = int(math.max((tonumber(room.last) or 0) + 1, now_us))
   redis.call('SET', room.fence, fence, 'PX', FENCE_MS)
-  redis.call('SET', room.lock, token .. ' ' .. fence, 'PX', ttl_ms)
+  redis.call('SET', room.lock, owner .. ' ' .. fence, 'PX', ttl_ms)
   room.last = fence
   return fence
 end
 
 -- Enters the room, or says again that the waiter lives. Who was given up as dead comes back to the place it had (`order`).
-local function wait(room, token, order, now_ms)
-  redis.call('ZADD', room.queue, 'NX', order, token)
-  redis.call('ZADD', room.alive, int(now_ms + ALIVE_MS), token)
+local function wait(room, owner, order, now_ms)
+  redis.call('ZADD', room.queue, 'NX', order, owner)
+  redis.call('ZADD', room.alive, int(now_ms + ALIVE_MS), owner)
   redis.call('PEXPIRE', room.queue, ROOM_MS)
   redis.call('PEXPIRE', room.alive, ROOM_MS)
 end
 
-local function leave(room, token)
-  redis.call('ZREM', room.queue, token)
-  redis.call('ZREM', room.alive, token)
+local function leave(room, owner)
+  redis.call('ZREM', room.queue, owner)
+  redis.call('ZREM', room.alive, owner)
 end
 
--- Makes the first living waiter the holder for as long as it may take to claim the lock, and tells it. Its token and fence;
+-- Makes the first living waiter the holder for as long as it may take to claim the lock, and tells it. Its owner and fence;
 -- nothing when nobody waits.
 local function hand_over(room, now_us)
   local dead = redis.call('ZRANGE', room.alive, '-inf', int(math.floor(now_us / 1000)), 'BYSCORE', 'LIMIT', 0, 1000)
-  for _, token in ipairs(dead) do leave(room, token) end
+  for _, owner in ipairs(dead) do leave(room, owner) end
   local first = redis.call('ZRANGE', room.queue, 0, 0)[1]
   if not first then return nil end
 
   leave(room, first)
   local fence = grant(room, first, now_us, CLAIM_MS)
-  redis.call('PUBLISH', room.wake, room.name .. ' ' .. string.sub(redis.sha1hex(first), 1, 16) .. ' ' .. CLAIM_MS)
+  redis.call('PUBLISH', room.wake, room.name .. ' ' .. string.sub(first, 1, 16) .. ' ' .. CLAIM_MS)
   return first, fence
 end
