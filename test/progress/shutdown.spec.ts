@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { ProgressService } from '../../src/progress/progress.service.js';
@@ -29,21 +30,31 @@ describe(`a process with ${STREAMS} streams that is told to stop`, () => {
       cleanups.push(() => app.close());
       const viewer = await app.caller('viewer');
       const url = `${await server.url()}${viewer.base}/progress`;
-      const open = async (): Promise<SseClient> => {
-        const client = await SseClient.open(url, { token: viewer.token });
+      const open = async (query = ''): Promise<SseClient> => {
+        const client = await SseClient.open(`${url}${query}`, { token: viewer.token });
         cleanups.push(() => client.cut());
         await client.until('$snapshot');
         return client;
       };
-      const clients = await Promise.all(Array.from({ length: STREAMS }, open));
+      const clients = await Promise.all(Array.from({ length: STREAMS }, () => open('?operation_id=job')));
       const stuck = await open();
       stuck.pause();
-      const say = (data: object) =>
-        app.get(ProgressService).publish(viewer.projectId as ProjectId, { type: 'step', data });
-      // More than the sockets hold by themselves.
+      const say = (data: object, operation_id?: string) => {
+        const idempotencyKey = randomUUID();
+        const event = { type: 'step', data, operation_id };
+        return until(
+          () =>
+            app
+              .get(ProgressService)
+              .publish(viewer.projectId as ProjectId, event, { idempotencyKey })
+              .catch(() => undefined),
+          'Redis to take an event',
+        );
+      };
+      // More than the sockets hold by themselves, and only for the one that is stuck.
       const x = 'x'.repeat(60_000);
-      for (let i = 0; i < 120; i += 1) await say({ i, x });
-      const { id } = await say({ i: 120 });
+      for (let i = 0; i < 120; i += 1) await say({ x });
+      const { id } = await say({ done: 1 }, 'job');
       for (const client of clients) await until(() => client.lastEventId === id, 'all events', 60_000);
 
       server.signal('SIGTERM');
