@@ -1,4 +1,4 @@
-    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/queue/model', 'test/progress', 'test/soak']),
+// `npm run soak [-- test/quota test/soak/queue …]`: the proofs at full size: what `npm test` runs scaled down. Prints the figures, and the
 // seed with which SEED=… repeats the run.
 import './lib/node-version.mjs';
 import { spawnSync } from 'node:child_process';
