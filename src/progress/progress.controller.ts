@@ -1,4 +1,4 @@
-import { Body, Get, Headers, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
+import { Body, Get, Headers, HttpCode, Post, Query, Req, Res, UseFilters } from '@nestjs/common';
 import { ApiHeader, ApiNoContentResponse, ApiOkResponse, ApiProduces } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
@@ -9,6 +9,7 @@ import { Requires } from '../project-context/project.decorators.js';
 import { PublishedDto, PublishEventDto, StreamQueryDto, TicketDto } from './dto/progress.dto.js';
 import { ProgressService } from './progress.service.js';
 import { EventStreams } from './stream/event-streams.js';
+import { SoftRefusalFilter } from './stream/soft-refusal.filter.js';
 import { StreamTickets, TICKET_SECONDS } from './ticket/stream-tickets.js';
 import { ticketOf } from './ticket/ticket.credential.js';
 
@@ -35,6 +36,7 @@ export class ProgressController {
   @Get()
   @Requires('read')
   @RateLimitExempt()
+  @UseFilters(SoftRefusalFilter)
   @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'Continues after this event.' })
   @ApiProduces('text/event-stream')
   @ApiOkResponse({ description: 'The stream.', schema: { type: 'string' } })

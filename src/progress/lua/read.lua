@@ -19,7 +19,7 @@
 -- @include "./open-log"
 local now = redis_us()
 if late(now / 1000) then return LATE end
-local overdue = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now / 1000, 'LIMIT', 0, 10)
+local overdue = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now / 1000, 'LIMIT', 0, 100)
 redis.call('XLEN', KEYS[2])
 
 local epoch, seq = open_log(KEYS[1], KEYS[2], ARGV[2], ARGV[3])

@@ -8,6 +8,7 @@ import { ProgressMetrics } from '../progress.metrics.js';
 import { ProgressService } from '../progress.service.js';
 import { StreamTickets } from '../ticket/stream-tickets.js';
 import { OpenStreams } from './open-streams.js';
+import { isEventSource } from './soft-refusal.filter.js';
 import { SseWriter } from './sse-writer.js';
 import { StreamPlaces } from './stream-places.js';
 
@@ -45,8 +46,7 @@ export class EventStreams implements OnModuleInit {
 
   /**
    * Answers with the stream, until the client goes away, its credential ends or nothing more can come.
-   * @throws AppError `too_many_connections` and `redis_unavailable`, but only for clients that do not ask for
-   * `text/event-stream`: a native EventSource never comes back after such an answer, so it gets an empty stream instead.
+   * @throws AppError `too_many_connections` and `redis_unavailable`, for {@link SoftRefusalFilter}.
    */
   async serve(asked: StreamRequest, request: Request, response: Response): Promise<void> {
     if (response.closed || response.destroyed || request.method === 'HEAD') {
@@ -54,7 +54,6 @@ export class EventStreams implements OnModuleInit {
       return;
     }
     const { projectId, principal, ticket } = asked;
-    const patient = /\btext\/event-stream\b/i.test(request.headers.accept ?? '');
     const cookie = ticket === undefined ? undefined : this.tickets.cookieFor(projectId, ticket, principal);
     let position: (() => string) | undefined;
     const writer = new SseWriter(response, {
@@ -62,7 +61,7 @@ export class EventStreams implements OnModuleInit {
       cursor: asked.operationId === undefined ? undefined : () => position?.(),
       onStuck: () => this.metrics.stuck.inc(),
     });
-    const early = patient ? setTimeout(() => void writer.open(), FIRST_BYTES_MS) : undefined;
+    const early = isEventSource(request) ? setTimeout(() => void writer.open(), FIRST_BYTES_MS) : undefined;
     try {
       await this.open.admit(projectId, principal, writer);
       // The ticket is used up only when the client has the cookie: a connection that dies before that may try again.
@@ -70,7 +69,7 @@ export class EventStreams implements OnModuleInit {
       if (cookie !== undefined && (writer.isClosed || !(await cookie.redeem()))) writer.end('ticket not accepted');
       else await this.#follow(asked, writer, response, (opened) => (position = opened));
     } catch (error) {
-      if (!writer.isOpen && !(patient && isAppError(error) && error.retryable)) throw error;
+      if (!writer.isOpen) throw error;
       writer.end(isAppError(error) ? error.code : 'interrupted');
     } finally {
       clearTimeout(early);

@@ -80,18 +80,40 @@ describe('the writer of event streams', () => {
     expect(client.raw.split('data:').length - 1).toBe(written);
   });
 
-  it('cuts a reader that takes nothing for half a minute', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  it('cuts a reader that takes nothing, also one that was told that the stream is over', async () => {
     let stuck = 0;
-    const { client, writer } = await connect({ onStuck: () => (stuck += 1) });
-    client.pause();
-    while (!writer.full) {
-      writer.frame(Buffer.alloc(60_000, 'x'));
-      await new Promise(setImmediate);
+    for (const over of [false, true]) {
+      const { client, writer } = await connect({ stuckMs: 200, onStuck: () => (stuck += 1) });
+      client.pause();
+      while (!writer.full) {
+        writer.frame(Buffer.alloc(60_000, 'x'));
+        await new Promise(setImmediate);
+      }
+      if (over) writer.end('maximum age');
+      await writer.closed;
     }
-    vi.advanceTimersByTime(60_000);
-    await writer.closed;
-    expect(stuck).toBe(1);
+    expect(stuck).toBe(2);
+  });
+
+  it('does not cut a reader that is slow and takes what it can', async () => {
+    let stuck = 0;
+    const { client, writer } = await connect({ stuckMs: 1000, onStuck: () => (stuck += 1) });
+    client.response.removeAllListeners('data').pause();
+    const bytes = 24 * 1024 * 1024;
+    writer.frame(Buffer.alloc(bytes, 'x'));
+    let taken = 0;
+    const began = performance.now();
+    await until(
+      () => {
+        // No faster than 8 MB a second, and so for far longer than it may take nothing.
+        const due = taken < (performance.now() - began) * 8000;
+        if (due) taken += (client.response.read() as string | null)?.length ?? 0;
+        return taken >= bytes;
+      },
+      'the slow reader to have it all',
+      60_000,
+    );
+    expect(stuck).toBe(0);
   });
 
   it('lets nobody wait for a reader that has gone away', async () => {

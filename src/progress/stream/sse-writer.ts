@@ -19,6 +19,8 @@ const HEARTBEAT_MS = 15_000;
 /** In a flood of events frames wait so long for each other, unless they are many bytes. */
 const GATHER_MS = 10;
 const GATHER_BYTES = 16 * 1024;
+/** After so long without a frame the next one is written at once. */
+const QUIET_MS = 30;
 
 /**
  * Writes one event stream (WHATWG HTML, server-sent events) to an HTTP response: frames that others have encoded, heartbeats,
@@ -30,32 +32,39 @@ export class SseWriter implements Flow {
   readonly #socket: Socket;
   #to: Socket | ServerResponse;
   #heartbeat: NodeJS.Timeout | undefined;
-  #fullSince: number | undefined;
   #open = false;
   #over = false;
   /** Frames of this turn of the event loop: they leave in one piece. */
   #frames: Buffer[] = [];
   #bytes = 0;
+  #wroteAt = -Infinity;
+  /** Whether the last write was of a single frame. */
+  #single = true;
 
-  /** @param options.cursor the id that a heartbeat carries, when the stream leaves events out. */
+  /**
+   * @param options.cursor the id that a heartbeat carries, when the stream leaves events out.
+   * @param options.stuckMs after which a reader that takes nothing is cut; longer than a heartbeat takes to come.
+   */
   constructor(
     private readonly response: ServerResponse,
     private readonly options: {
       headers?: Readonly<Record<string, string>>;
       cursor?: (() => string | undefined) | undefined;
       onStuck?: () => void;
+      stuckMs?: number;
     } = {},
   ) {
     this.#socket = response.req.socket;
     this.#to = response;
-    const drained = (): void => {
-      this.#fullSince = undefined;
-    };
-    this.#socket.on('drain', drained);
+    // The socket's own timeout: each byte that the client takes puts it off, and a beat comes sooner than that. It also ends
+    // a stream that was told to end and is not listened to.
+    response.setTimeout(options.stuckMs ?? STUCK_MS, () => {
+      options.onStuck?.();
+      response.destroy();
+    });
     this.closed = new Promise((resolve) => {
       response.once('close', () => {
         this.#over = true;
-        this.#socket.off('drain', drained);
         clearTimeout(this.#heartbeat);
         resolve();
       });
@@ -106,24 +115,34 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame, at the end of this turn of the event loop or at most 10 ms later; the bytes are shared, not copied. */
+  /** Writes a frame: now, at the end of this turn of the event loop, or at most 10 ms later; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
     if (this.#over) return;
+    const first = this.#frames.length === 0;
+    // Where events come one by one, a stream is written while all that it needs is in the processor's cache.
+    if (first && this.#single && monotonicMs() - this.#wroteAt >= QUIET_MS) return this.#write(bytes, monotonicMs());
     this.#bytes += bytes.length;
-    if (this.#frames.push(bytes) === 1) flushLater(this.#flush);
+    this.#frames.push(bytes);
+    if (first) flushLater(this.#flush);
     else if (this.#bytes > GATHER_BYTES) this.#flush();
   }
 
   readonly #flush = (): void => {
-    const [first, ...more] = this.#frames;
-    if (this.#over || first === undefined) return;
+    const frames = this.#frames;
+    if (this.#over || frames.length === 0) return;
     this.#frames = [];
     this.#bytes = 0;
-    // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
-    // price; unless the response still waits for its turn on it.
-    this.#to = this.#output();
-    if (!this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]))) this.#fullSince ??= monotonicMs();
+    this.#single = frames.length === 1;
+    this.#write(this.#single ? frames[0]! : Buffer.concat(frames), flushedAt);
   };
+
+  // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
+  // price; unless the response still waits for its turn on it.
+  #write(bytes: Buffer, now: number): void {
+    this.#wroteAt = now;
+    this.#to = this.#output();
+    this.#to.write(bytes);
+  }
 
   #output(): Socket | ServerResponse {
     const { response } = this;
@@ -150,11 +169,6 @@ export class SseWriter implements Flow {
   #beatLater(): void {
     this.#heartbeat = setTimeout(
       () => {
-        if (this.#fullSince !== undefined && monotonicMs() - this.#fullSince > STUCK_MS) {
-          this.options.onStuck?.();
-          this.response.destroy();
-          return;
-        }
         const cursor = this.options.cursor?.();
         // An id without data moves the client's cursor and is no event.
         this.frame(Buffer.from(cursor === undefined ? ': beat\n\n' : `id: ${cursor}\n: beat\n\n`));

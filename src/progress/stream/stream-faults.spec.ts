@@ -161,6 +161,51 @@ describe('event streams in trouble', () => {
     (await comeBack(client)).cut();
   });
 
+  it('turn a browser away softly also when its session or its ticket cannot be looked up', async () => {
+    const server = await redis();
+    const app = await appOn(server);
+    const owner = await app.caller('owner');
+    const session = (await owner.post('/sessions').send({}).expect(201)).body.token as string;
+    const { ticket } = (await owner.post('/progress/tickets').expect(201)).body as { ticket: string };
+    const url = `${app.url}${owner.base}/progress`;
+    const browser = await SseClient.open(url, { cookie: `session=${session}` });
+    await browser.receive(1);
+    await server.freeze();
+    browser.cut();
+    const asking = [browser.reconnect(), SseClient.open(`${url}?ticket=${ticket}`)];
+    for (const client of await Promise.all(asking)) {
+      await until(() => client.ended);
+      expect([client.status, client.frames.length, client.comments]).toEqual([
+        200,
+        0,
+        ['connected', 'redis_unavailable'],
+      ]);
+      expect(client.response.headers['set-cookie']).toBeUndefined();
+    }
+    const { body } = await app.anonymous.get(`${owner.base}/progress`).set('Cookie', `session=${session}`).expect(503);
+    expect(body.code).toBe('redis_unavailable');
+    await server.thaw();
+    // The ticket was not used up by that.
+    (await comeBack(await SseClient.open(`${url}?ticket=${ticket}`))).cut();
+    // What will not pass is said as it is.
+    expect((await SseClient.open(url, { cookie: 'session=unknown' })).status).toBe(401);
+  });
+
+  it('end with the session also while Redis, which holds it, does not answer', async () => {
+    const server = await redis();
+    const app = await appOn(server);
+    const owner = await app.caller('owner');
+    const { body } = await owner.post('/sessions').send({ ttl_seconds: 3 }).expect(201);
+    const client = await SseClient.open(`${app.url}${owner.base}/progress`, {
+      cookie: `session=${body.token as string}`,
+    });
+    await client.until('$snapshot');
+    await server.freeze();
+    await until(() => client.ended, 'the stream to end', 15_000);
+    expect(client.comments.at(-1)).toBe('credential expired');
+    await server.thaw();
+  });
+
   it('go on when Redis is full: what ends an operation is still published, anything else is refused with 507', async () => {
     const server = await redis();
     const app = await appOn(server);
