@@ -19,8 +19,6 @@ const HEARTBEAT_MS = 15_000;
 /** In a flood of events frames wait so long for each other, unless they are many bytes. */
 const GATHER_MS = 10;
 const GATHER_BYTES = 16 * 1024;
-/** After so long without a frame the next one is written at once. */
-const QUIET_MS = 30;
 
 /**
  * Writes one event stream (WHATWG HTML, server-sent events) to an HTTP response: frames that others have encoded, heartbeats,
@@ -37,9 +35,6 @@ export class SseWriter implements Flow {
   /** Frames of this turn of the event loop: they leave in one piece. */
   #frames: Buffer[] = [];
   #bytes = 0;
-  #wroteAt = -Infinity;
-  /** Whether the last write was of a single frame. */
-  #single = true;
 
   /**
    * @param options.cursor the id that a heartbeat carries, when the stream leaves events out.
@@ -115,34 +110,24 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame: now, at the end of this turn of the event loop, or at most 10 ms later; the bytes are shared, not copied. */
+  /** Writes a frame, at the end of this turn of the event loop or at most 10 ms later; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
     if (this.#over) return;
-    const first = this.#frames.length === 0;
-    // Where events come one by one, a stream is written while all that it needs is in the processor's cache.
-    if (first && this.#single && monotonicMs() - this.#wroteAt >= QUIET_MS) return this.#write(bytes, monotonicMs());
     this.#bytes += bytes.length;
-    this.#frames.push(bytes);
-    if (first) flushLater(this.#flush);
+    if (this.#frames.push(bytes) === 1) flushLater(this.#flush);
     else if (this.#bytes > GATHER_BYTES) this.#flush();
   }
 
   readonly #flush = (): void => {
-    const frames = this.#frames;
-    if (this.#over || frames.length === 0) return;
+    const [first, ...more] = this.#frames;
+    if (this.#over || first === undefined) return;
     this.#frames = [];
     this.#bytes = 0;
-    this.#single = frames.length === 1;
-    this.#write(this.#single ? frames[0]! : Buffer.concat(frames), flushedAt);
-  };
-
-  // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
-  // price; unless the response still waits for its turn on it.
-  #write(bytes: Buffer, now: number): void {
-    this.#wroteAt = now;
+    // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
+    // price; unless the response still waits for its turn on it.
     this.#to = this.#output();
-    this.#to.write(bytes);
-  }
+    this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
+  };
 
   #output(): Socket | ServerResponse {
     const { response } = this;
