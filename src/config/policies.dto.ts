@@ -14,7 +14,7 @@ import {
   ValidateBy,
   ValidateNested,
 } from 'class-validator';
-import { isName } from '../common/names.js';
+import { IsNamedNumbers } from './validators.js';
 
 /** A token bucket: burst `limit`, refilled evenly over the window. */
 export class BucketPolicy {
@@ -151,24 +151,10 @@ export class QuotaPolicy {
 }
 
 function IsWeights(): PropertyDecorator {
-  return ValidateBy({
-    name: 'isWeights',
-    validator: {
-      validate: (value: unknown) =>
-        typeof value === 'object' &&
-        value !== null &&
-        !Array.isArray(value) &&
-        Object.keys(value).length <= 8 &&
-        Object.entries(value).every(
-          ([kind, weight]) =>
-            isName(kind) &&
-            typeof weight === 'number' &&
-            weight >= 0 &&
-            weight <= 1 &&
-            // Thousandths, so that sums are exact.
-            Math.round(weight * 1000) / 1000 === weight,
-        ),
-      defaultMessage: () => '$property must be at most 8 names with weights from 0 to 1 in thousandths',
-    },
-  });
+  return IsNamedNumbers(
+    'isWeights',
+    // Thousandths, so that sums are exact.
+    (weight) => weight >= 0 && weight <= 1 && Math.round(weight * 1000) / 1000 === weight,
+    'weights from 0 to 1 in thousandths',
+  );
 }

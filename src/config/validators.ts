@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { ValidateBy } from 'class-validator';
+import { isName } from '../common/names.js';
 
 const SERVER = /^(rediss?:\/\/[^/?#\s]+\/?|unix:\/\/[^?#\s]+)$/;
 const NAMED_NETWORKS = ['loopback', 'linklocal', 'uniquelocal'];
@@ -12,6 +13,22 @@ export function IsRedisUrl(): PropertyDecorator {
 /** What Express takes as `trust proxy`, in our words: off, on, a number of hops, or addresses and networks. */
 export function IsTrustProxy(): PropertyDecorator {
   return rule('isTrustProxy', isTrustProxy, 'must be off, on, a number of hops, or addresses separated by commas');
+}
+
+/** At most 8 names, each with a number that holds. */
+export function IsNamedNumbers(name: string, holds: (value: number) => boolean, what: string): PropertyDecorator {
+  return ValidateBy({
+    name,
+    validator: {
+      validate: (value: unknown) =>
+        typeof value === 'object' &&
+        value !== null &&
+        !Array.isArray(value) &&
+        Object.keys(value).length <= 8 &&
+        Object.entries(value).every(([key, number]) => isName(key) && typeof number === 'number' && holds(number)),
+      defaultMessage: () => `$property must be at most 8 names with ${what}`,
+    },
+  });
 }
 
 function rule(name: string, holds: (value: string) => boolean, message: string): PropertyDecorator {

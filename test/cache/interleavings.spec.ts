@@ -9,6 +9,7 @@ import { RedisTracking } from '../../src/redis/redis-tracking.js';
 import { TestApp } from '../support/app.js';
 import { l1Hits } from '../support/l1.js';
 import { newProject } from '../support/projects.js';
+import { random } from '../support/random.mjs';
 import { until } from '../support/until.js';
 
 class Numbered {
@@ -24,17 +25,6 @@ const numbers = new EntryType({
 });
 const calm = new EntryType({ name: 'calm', type: Numbered, ttlMs: 60_000, earlyRefresh: 0, l1: true });
 const brief = new EntryType({ name: 'brief', type: Numbered, ttlMs: 3, graceMs: 5000, l1: true });
-
-/** A small generator, so that a failing round can be told by its seed (mulberry32). */
-function random(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 async function rest(next: () => number): Promise<void> {
   const dice = next();

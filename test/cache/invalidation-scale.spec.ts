@@ -9,7 +9,8 @@ import { TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
-import { figure, percentile, scaled, TIMEOUT_MS } from './scale.js';
+import { figure, percentile, scaled } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 
 const MINE = scaled(1000, 100_000);
 const OTHERS = scaled(4000, 400_000);
@@ -109,14 +110,14 @@ it(
     expect(await digest(app.cache, others, OTHERS)).toBe(dump);
     expect((await app.keysOf(mine)).filter((key) => key.includes(':doc:'))).toEqual([]);
     figure(`invalidating ${MINE} documents among ${OTHERS} of others`, {
-      'a call p50': `${percentile(calls, 0.5)} ms`,
-      p99: `${percentile(calls, 0.99)} ms`,
+      'a call p50': `${percentile(calls, 0.5).toFixed(2)} ms`,
+      p99: `${percentile(calls, 0.99).toFixed(2)} ms`,
       'commands a call': 2,
       'swept after': `${(swept / 1000).toFixed(1)} s`,
       'memory back after': `${(back / 1000).toFixed(1)} s`,
       'of it': `${(full - before).toFixed(0)} MiB`,
-      "another project's read p50/p99 before": `${percentile(quiet, 0.5)}/${percentile(quiet, 0.99)} ms`,
-      meanwhile: `${percentile(busy, 0.5)}/${percentile(busy, 0.99)} ms`,
+      "another project's read p50/p99 before": `${percentile(quiet, 0.5).toFixed(2)}/${percentile(quiet, 0.99).toFixed(2)} ms`,
+      meanwhile: `${percentile(busy, 0.5).toFixed(2)}/${percentile(busy, 0.99).toFixed(2)} ms`,
     });
   },
   TIMEOUT_MS,

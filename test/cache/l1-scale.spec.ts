@@ -8,7 +8,8 @@ import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
-import { figure, percentile, scaled, TIMEOUT_MS } from './scale.js';
+import { figure, percentile, scaled } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 
 const doc = (version: number) => ({ id: 'a', title: 'A', content: '', version });
 
@@ -74,9 +75,9 @@ describe('a value that is kept in the process', () => {
           expect(await shown(app, projectId)).not.toBe(version);
         }
         figure(`${name}: the old value was shown afterwards for`, {
-          p50: `${percentile(times, 0.5)} ms`,
-          p99: `${percentile(times, 0.99)} ms`,
-          max: `${percentile(times, 1)} ms`,
+          p50: `${percentile(times, 0.5).toFixed(2)} ms`,
+          p99: `${percentile(times, 0.99).toFixed(2)} ms`,
+          max: `${percentile(times, 1).toFixed(2)} ms`,
         });
       }
     },
@@ -111,7 +112,9 @@ describe('a value that is kept in the process', () => {
         await written;
         for (let j = 0; j < 20; j += 1) expect(await shown(app, projectId)).not.toBe(old);
       }
-      figure(`Redis is ${how}: the old value was shown afterwards for at most`, { ms: percentile(times, 1) });
+      figure(`Redis is ${how}: the old value was shown afterwards for at most`, {
+        ms: percentile(times, 1).toFixed(2),
+      });
     },
     TIMEOUT_MS,
   );

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ownRedis } from '../support/own-redis.js';
 import { JWT_SECRET, newProject } from '../support/projects.js';
-import { figure, scaled, TIMEOUT_MS } from './scale.js';
+import { figure, scaled } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 
 const LARGE = 262_144;
 

@@ -8,10 +8,11 @@ import { ownRedis } from '../support/own-redis.js';
 import { JWT_SECRET } from '../support/projects.js';
 import { until } from '../support/until.js';
 import { type Cut, Follower } from './follower.js';
-import { FULL, random, scaled } from './scale.js';
+import { random } from '../support/random.mjs';
+import { SOAK, scaled } from '../support/scale.js';
 
-const STREAMS = scaled(1000);
-const EVENTS = scaled(20_000);
+const STREAMS = scaled(40, 1000);
+const EVENTS = scaled(800, 20_000);
 const CUTS = 5;
 /** Publishing does not run further ahead of the slowest than this. */
 const LEAD = 2000;
@@ -87,7 +88,7 @@ describe(`${STREAMS} streams on two processes, ${EVENTS} events, each stream cut
 
   it('and so while all pub/sub connections are killed again and again', { timeout: 20 * MINUTES }, async () => {
     const { app, followers, publish, arrived } = await crowd(2);
-    const timer = setInterval(() => void app.state.call('CLIENT', 'KILL', 'TYPE', 'pubsub'), FULL ? 1000 : 100);
+    const timer = setInterval(() => void app.state.call('CLIENT', 'KILL', 'TYPE', 'pubsub'), SOAK ? 1000 : 100);
     cleanups.push(() => clearInterval(timer));
     await publish();
     clearInterval(timer);
@@ -100,7 +101,7 @@ describe(`${STREAMS} streams on two processes, ${EVENTS} events, each stream cut
     const publishing = publish();
     await until(() => followers[0]!.next > EVENTS / 2, 'half of the events', 10 * MINUTES);
     await redis.freeze();
-    await new Promise((resolve) => setTimeout(resolve, FULL ? 5000 : 1000));
+    await new Promise((resolve) => setTimeout(resolve, SOAK ? 5000 : 1000));
     await redis.thaw();
     await publishing;
     await arrived();

@@ -8,12 +8,12 @@ import { ownRedis } from '../support/own-redis.js';
 import { JWT_SECRET } from '../support/projects.js';
 import { SseClient } from '../support/sse-client.js';
 import { until } from '../support/until.js';
-import { figure, FULL, scaled } from './scale.js';
+import { figure, SOAK, scaled } from '../support/scale.js';
 
-const SECONDS = scaled(60, 20);
+const SECONDS = scaled(3, 60);
 const RATE = 200;
-const PAUSED = scaled(20, 4);
-const BYTES = FULL ? 1000 : 10_000;
+const PAUSED = scaled(5, 20);
+const BYTES = SOAK ? 1000 : 10_000;
 const MIB = 1024 * 1024;
 
 describe(`readers that pause for ${SECONDS} s at ${RATE} events/s`, () => {

@@ -8,9 +8,9 @@ import { ownRedis } from '../support/own-redis.js';
 import { JWT_SECRET } from '../support/projects.js';
 import { SseClient } from '../support/sse-client.js';
 import { until } from '../support/until.js';
-import { scaled } from './scale.js';
+import { scaled } from '../support/scale.js';
 
-const STREAMS = scaled(500, 5);
+const STREAMS = scaled(100, 500);
 
 describe(`a process with ${STREAMS} streams that is told to stop`, () => {
   const cleanups: (() => unknown)[] = [];

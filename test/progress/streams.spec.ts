@@ -9,12 +9,13 @@ import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { SseClient } from '../support/sse-client.js';
 import { until } from '../support/until.js';
-import { random, scaled } from './scale.js';
+import { random } from '../support/random.mjs';
+import { scaled } from '../support/scale.js';
 
 const MINUTES = 60_000;
-const DELTAS = scaled(5000, 5);
-const CYCLES = scaled(10_000, 20);
-const PROJECTS = scaled(200, 5);
+const DELTAS = scaled(1000, 5000);
+const CYCLES = scaled(500, 10_000);
+const PROJECTS = scaled(40, 200);
 
 describe('streams in number', () => {
   let app: TestApp;

@@ -7,22 +7,12 @@ import { createApp } from '../../dist/create-app.js';
 import { QuotaService } from '../../dist/quota/quota.service.js';
 import { ReservationService } from '../../dist/quota/reservation.service.js';
 import { RedisClock } from '../../dist/redis/redis-clock.js';
+import { random } from '../support/random.mjs';
 
 const app = await createApp(loadConfig(process.env));
 await app.init();
 const quotas = app.get(QuotaService);
 const reservations = app.get(ReservationService);
-
-/** Numbers in [0, 1) that are the same for the same seed (mulberry32). */
-function randomOf(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** Makes a call that may be repeated, until it is answered. @returns the value, or undefined for a refusal. */
 async function answered(call) {
@@ -59,8 +49,8 @@ const work = {
 
   /** Random operations, `inFlight` at once. `over`: what is used may be more than what was held. */
   async storm({ projectId, resource, seed, operations, inFlight, over }) {
-    const random = randomOf(seed);
-    const upTo = (most) => 1 + Math.floor(random() * most);
+    const next = random(seed);
+    const upTo = (most) => 1 + Math.floor(next() * most);
     const sums = { accepted: 0, refused: 0, charged: 0, overrun: 0, held: 0, unknown: 0 };
     const open = [];
     let left = operations;
@@ -92,7 +82,7 @@ const work = {
     };
     const end = async (hold, dice) => {
       if (dice < 0.3) return answered(() => reservations.release(projectId, resource, hold.id));
-      const amount = hold.used + Math.floor(random() * (hold.amount - hold.used + (over ? 20 : 0)));
+      const amount = hold.used + Math.floor(next() * (hold.amount - hold.used + (over ? 20 : 0)));
       const { charged, overrun } = await answered(() => reservations.commit(projectId, resource, hold.id, amount));
       sums.charged += charged;
       sums.overrun += overrun;
@@ -105,9 +95,9 @@ const work = {
       else await end(hold, 1);
     };
     const one = async () => {
-      const dice = random();
-      const hold = dice >= 0.6 && open.length > 0 ? open.splice(Math.floor(random() * open.length), 1)[0] : undefined;
-      if (hold) return dice < 0.75 ? extend(hold) : end(hold, random());
+      const dice = next();
+      const hold = dice >= 0.6 && open.length > 0 ? open.splice(Math.floor(next() * open.length), 1)[0] : undefined;
+      if (hold) return dice < 0.75 ? extend(hold) : end(hold, next());
       if (dice < 0.3) return dice < 0.15 ? consume(upTo(10)) : consumeOnce(upTo(10));
       return dice < 0.6 ? reserve(upTo(100)) : consume(upTo(10));
     };

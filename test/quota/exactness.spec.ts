@@ -5,7 +5,8 @@ import { newProject } from '../support/projects.js';
 import { ownRedis } from '../support/own-redis.js';
 import { until } from '../support/until.js';
 import { Caller, type Sums, verdict } from './caller.js';
-import { figure, scaled, SEED, TIMEOUT_MS } from './scale.js';
+import { figure, scaled, SEED } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 
 const PROCESSES = 8;
 const CALLS = 500;

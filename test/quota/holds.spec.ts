@@ -4,7 +4,8 @@ import { WINDOW_KINDS } from '../../src/quota/policy.js';
 import { newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
 import { type Caller, inBatches, verdict } from './caller.js';
-import { figure, TIMEOUT_MS } from './scale.js';
+import { figure } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 import { World } from './world.js';
 
 const SECOND = 1000;

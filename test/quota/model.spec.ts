@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newProject } from '../support/projects.js';
 import { type ModelPolicy, QuotaModel } from './model.js';
 import { POLICIES, Step, STEPS, STEPS_OF_OWNERS } from './model-steps.js';
-import { figure, scaled, SEED, TIMEOUT_MS } from './scale.js';
+import { figure, scaled, SEED } from '../support/scale.js';
+import { TIMEOUT_MS } from './scale.js';
 import { World } from './world.js';
 
 // An hour, a day and a month end while the steps are taken.

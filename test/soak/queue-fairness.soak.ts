@@ -11,7 +11,9 @@ import { TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
-import { figure, percentile, random, size } from './figures.js';
+import { random } from '../support/random.mjs';
+import { figure, percentile, SEED } from '../support/scale.js';
+import { size } from './size.js';
 
 const FLOOD = size('SOAK_FLOOD_JOBS', 50_000);
 const SECONDS = size('SOAK_FAIR_SECONDS', 60);
@@ -48,7 +50,7 @@ class Consumer implements JobHandler {
 class ConsumerModule {}
 
 describe('fairness', { timeout: 600_000 }, () => {
-  const rng = random();
+  const rng = random(SEED);
   let redis: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   let queues: QueueService;

@@ -8,7 +8,9 @@ import { type Caller, TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
-import { figure, percentile, random, size } from './figures.js';
+import { random } from '../support/random.mjs';
+import { figure, percentile, SEED } from '../support/scale.js';
+import { size } from './size.js';
 
 const JOBS = size('SOAK_KILL_JOBS', 20_000);
 const PROJECTS = 20;
@@ -17,7 +19,7 @@ const LEASE_SECONDS = 5;
 const HOUR = 3_600_000;
 
 describe('jobs whose workers are killed or stopped', () => {
-  const rng = random();
+  const rng = random(SEED);
   let redis: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   let queues: QueueService;

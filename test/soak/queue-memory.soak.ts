@@ -6,7 +6,8 @@ import { Clock } from '../support/clock.js';
 import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { until } from '../support/until.js';
-import { figure, size } from './figures.js';
+import { figure } from '../support/scale.js';
+import { size } from './size.js';
 
 const PROJECTS = size('SOAK_PROJECTS', 10_000);
 const JOBS = size('SOAK_JOBS', 1_000_000);

@@ -11,7 +11,8 @@ import { ownRedis } from '../support/own-redis.js';
 import { newProject } from '../support/projects.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
-import { figure, size } from './figures.js';
+import { figure } from '../support/scale.js';
+import { size } from './size.js';
 
 const LONGEST = size('SOAK_DOWN_SECONDS', 60);
 const done = new Map<string, number>();

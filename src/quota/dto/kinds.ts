@@ -1,7 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
-import { isName } from '../../common/names.js';
+import { IsOptional, ValidateIf } from 'class-validator';
+import { IsNamedNumbers } from '../../config/validators.js';
 
 const MOST = 1_000_000_000_000;
 
@@ -10,20 +10,11 @@ export function IsKinds(): PropertyDecorator {
   return applyDecorators(
     ApiPropertyOptional({ type: 'object', additionalProperties: { type: 'integer', minimum: 0, maximum: MOST } }),
     IsOptional(),
-    ValidateBy({
-      name: 'isKinds',
-      validator: {
-        validate: (value: unknown) =>
-          typeof value === 'object' &&
-          value !== null &&
-          !Array.isArray(value) &&
-          Object.keys(value).length <= 8 &&
-          Object.entries(value).every(
-            ([kind, count]) => isName(kind) && Number.isInteger(count) && count >= 0 && count <= MOST,
-          ),
-        defaultMessage: () => '$property must be at most 8 names with whole numbers from 0 to 1,000,000,000,000',
-      },
-    }),
+    IsNamedNumbers(
+      'isKinds',
+      (count) => Number.isInteger(count) && count >= 0 && count <= MOST,
+      'whole numbers from 0 to 1,000,000,000,000',
+    ),
   );
 }
 
