@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { monotonicMs } from '../common/time.js';
 import { Breaker } from './breaker.js';
 import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
-import { withDeadline } from './deadline.js';
+import { within } from './deadline.js';
 import { type RedisClient, RedisConnections } from './redis-connections.js';
 import { BreakerOpen, isBug, isReply, mapRedisError } from './redis-errors.js';
 import { RedisMetrics } from './redis-metrics.js';
@@ -38,23 +38,23 @@ export class RedisGateway {
   ): Promise<T> {
     const breaker = this.#breakers[role];
     const start = monotonicMs();
-    const answered = (reply: T): T => {
-      breaker.succeed();
-      this.metrics.observe(role, op, monotonicMs() - start, 'ok');
-      return reply;
-    };
-    const failed = (error: unknown): never => {
-      if (isReply(error)) breaker.succeed();
-      else if (!(error instanceof BreakerOpen) && !isBug(error)) breaker.fail();
-      const mapped = mapRedisError(error, op);
-      this.metrics.observe(role, op, monotonicMs() - start, mapped.code);
-      throw mapped;
-    };
     // No async function: this is under every call, and each of its promises counts.
-    const asked = breaker.allow()
-      ? withDeadline(() => send(this.connections.command(role)), timeoutMs)
-      : Promise.reject<T>(new BreakerOpen(`${role} is not asked`));
-    return asked.then(answered, failed);
+    return new Promise((resolve, reject) => {
+      const answered = (reply: T): void => {
+        breaker.succeed();
+        this.metrics.observe(role, op, monotonicMs() - start, 'ok');
+        resolve(reply);
+      };
+      const failed = (error: unknown): void => {
+        if (isReply(error)) breaker.succeed();
+        else if (!(error instanceof BreakerOpen) && !isBug(error)) breaker.fail();
+        const mapped = mapRedisError(error, op);
+        this.metrics.observe(role, op, monotonicMs() - start, mapped.code);
+        reject(mapped);
+      };
+      if (breaker.allow()) within(timeoutMs, () => send(this.connections.command(role)), answered, failed);
+      else failed(new BreakerOpen(`${role} is not asked`));
+    });
   }
 
   /** Sends what was asked in this turn, instead of at its end. */

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
+import { Command } from 'ioredis';
 import { isAppError } from '../common/app-error.js';
 import { monotonicMs } from '../common/time.js';
 import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
+import { Evalsha } from './evalsha.js';
 import { RedisClock } from './redis-clock.js';
 import type { RedisClient } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
@@ -35,15 +37,15 @@ export class ScriptRunner {
     input: ScriptInput<K, A>,
   ): Promise<unknown> {
     const { role, op } = script;
-    const rest = positions(script.keys, input.keys);
-    const keys = rest.length;
-    if (!script.readonly) rest.push(0);
-    positions(script.args, input.args, rest);
-    const timeoutMs = CALL_TIMEOUT_MS + transferMs(rest);
+    const args = positions(script.keys, input.keys, [script.sha, 0]);
+    const keys = (args[1] = args.length - 2);
+    if (!script.readonly) args.push(0);
+    positions(script.args, input.args, args);
+    const timeoutMs = CALL_TIMEOUT_MS + transferMs(args);
     const deadline = monotonicMs() + timeoutMs;
     const ask = (): Promise<unknown> => {
-      if (!script.readonly) rest[keys] = this.clock.now(role) + timeoutMs;
-      return this.gateway.call(role, op, (client) => evaluate(client, script, keys, rest), timeoutMs);
+      if (!script.readonly) args[keys + 2] = this.clock.now(role) + timeoutMs;
+      return this.gateway.call(role, op, (client) => evaluate(client, script, args), timeoutMs);
     };
     return ask().catch(async (error: unknown) => {
       if (!saidLate(error) || monotonicMs() >= deadline) throw error;
@@ -65,37 +67,31 @@ function saidLate(error: unknown): boolean {
   return isAppError(error, 'redis_unavailable') && String((error.details.cause as Error)?.message).startsWith('LATE');
 }
 
-// ioredis makes a `…Buffer` twin of every command, but its types leave these two out.
-interface BufferCommands {
-  evalshaBuffer(sha: string, keys: number, ...rest: ScriptArg[]): Promise<unknown>;
-  evalBuffer(source: string, keys: number, ...rest: ScriptArg[]): Promise<unknown>;
-}
+type Runnable = Pick<Script, 'sha' | 'source' | 'head' | 'buffers'>;
 
-type Runnable = Pick<Script, 'sha' | 'source' | 'buffers'>;
-
-function evaluate(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
-  return send(client, script, 'sha', keys, rest).catch((error: unknown) => {
+function evaluate(client: RedisClient, script: Runnable, args: ScriptArg[]): Promise<unknown> {
+  return bySha(client, script, args).catch((error: unknown) => {
     if (!isUnknown(error)) throw error;
-    return bring(client, script, keys, rest);
+    return bring(client, script, args);
   });
 }
 
-async function bring(client: RedisClient, script: Runnable, keys: number, rest: ScriptArg[]): Promise<unknown> {
+async function bring(client: RedisClient, script: Runnable, args: ScriptArg[]): Promise<unknown> {
   // One call brings the text; what is in flight with it waits for that, or a restarted Redis would read it once for each.
   const sending = loading(client);
   const first = sending.get(script.sha);
   if (first === undefined) {
-    const sent = send(client, script, 'source', keys, rest).finally(() => sending.delete(script.sha));
+    const sent = byText(client, script, args).finally(() => sending.delete(script.sha));
     sending.set(script.sha, sent);
     return sent;
   }
   await first.catch(() => undefined);
   try {
-    return await send(client, script, 'sha', keys, rest);
+    return await bySha(client, script, args);
   } catch (error) {
     // Another node of a Cluster.
     if (!isUnknown(error)) throw error;
-    return send(client, script, 'source', keys, rest);
+    return byText(client, script, args);
   }
 }
 
@@ -112,19 +108,22 @@ function isUnknown(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
-function send(
-  client: RedisClient,
-  script: Runnable,
-  by: 'sha' | 'source',
-  keys: number,
-  rest: ScriptArg[],
-): Promise<unknown> {
-  const binary = client as unknown as BufferCommands;
-  if (by === 'sha')
-    return script.buffers
-      ? binary.evalshaBuffer(script.sha, keys, ...rest)
-      : (client.evalsha(script.sha, keys, ...rest) as Promise<unknown>);
-  return script.buffers
-    ? binary.evalBuffer(script.source, keys, ...rest)
-    : (client.eval(script.source, keys, ...rest) as Promise<unknown>);
+function bySha(client: RedisClient, script: Runnable, args: ScriptArg[]): Promise<unknown> {
+  const command = isText(args)
+    ? new Evalsha(script.head, args, encoding(script))
+    : new Command('evalsha', args, { replyEncoding: encoding(script) });
+  return client.sendCommand(command) as Promise<unknown>;
+}
+
+function byText(client: RedisClient, script: Runnable, [, ...rest]: ScriptArg[]): Promise<unknown> {
+  const command = new Command('eval', [script.source, ...rest], { replyEncoding: encoding(script) });
+  return client.sendCommand(command) as Promise<unknown>;
+}
+
+function encoding({ buffers }: Runnable): BufferEncoding | null {
+  return buffers ? null : 'utf8';
+}
+
+function isText(args: ScriptArg[]): args is (string | number)[] {
+  return !args.some((arg) => typeof arg === 'object');
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { RedisRole } from './connection-options.js';
+import { evalshaHead } from './evalsha.js';
 
 /** An argument of a script. Numbers are written in decimal; buffers go as they are. */
 export type ScriptArg = string | number | Buffer;
@@ -41,6 +42,8 @@ export interface Script<
 > extends ScriptSpec<K, A> {
   readonly source: string;
   readonly sha: string;
+  /** See {@link evalshaHead}. */
+  readonly head: string;
 }
 
 const registry: Script[] = [];
@@ -55,7 +58,8 @@ export function defineScript<const K extends readonly string[], const A extends 
   spec: ScriptSpec<K, A>,
 ): Script<K, A> {
   const source = load(spec.file);
-  const script: Script<K, A> = { ...spec, source, sha: createHash('sha1').update(source).digest('hex') };
+  const sha = createHash('sha1').update(source).digest('hex');
+  const script: Script<K, A> = { ...spec, source, sha, head: evalshaHead(sha) };
   registry.push(script as unknown as Script);
   return script;
 }
@@ -66,10 +70,12 @@ export function positions(
   values: Readonly<Record<string, unknown>>,
   flat: ScriptArg[] = [],
 ): ScriptArg[] {
-  for (const name of names) {
-    if (name.endsWith('...')) flat.push(...(values[name.slice(0, -3)] as ScriptArg[]));
-    else flat.push(values[name] as ScriptArg);
-  }
+  const last = names.length - 1;
+  for (let i = 0; i < last; i += 1) flat.push(values[names[i]!] as ScriptArg);
+  const name = names[last];
+  if (name === undefined) return flat;
+  if (name.endsWith('...')) flat.push(...(values[name.slice(0, -3)] as ScriptArg[]));
+  else flat.push(values[name] as ScriptArg);
   return flat;
 }
 
