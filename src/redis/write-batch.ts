@@ -6,7 +6,8 @@ import type { RedisClient } from './redis-connections.js';
 const MAX_BATCH = 16;
 
 /**
- * Lets the commands of one turn of the event loop leave in one write: a fifth less CPU per request. Unlike ioredis'
+ * Lets the commands of one turn of the event loop leave in one write: a fifth less CPU per request. As in Nagle's algorithm
+ * (RFC 896) a connection that owes no answer is written to at once, so that a command alone waits for nothing. Unlike ioredis'
  * auto-pipelining, a batch does not wait for the answers to the one before it, and scripts are batched like the rest.
  */
 export function batchWrites(client: RedisClient): void {
@@ -23,10 +24,10 @@ const flushes = new WeakMap<Socket, () => void>();
 
 function batchNode(client: Redis): void {
   // Each connection has a socket of its own.
-  client.on('connect', () => gather(client.stream as Socket));
+  client.on('connect', () => gather(client, client.stream as Socket));
 }
 
-function gather(socket: Socket): void {
+function gather(client: Redis, socket: Socket): void {
   let commands = '';
   let waiting = 0;
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
@@ -45,7 +46,10 @@ function gather(socket: Socket): void {
       flush();
       return write(...args);
     }
-    if (waiting === 0) setImmediate(flush);
+    if (waiting === 0) {
+      if (client.commandQueue.length === 0) return write(data);
+      setImmediate(flush);
+    }
     commands += data;
     waiting += 1;
     if (waiting === MAX_BATCH) flush();
