@@ -3,6 +3,7 @@ import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import { RedisGateway } from '../redis/redis-gateway.js';
 import { RedisTracking } from '../redis/redis-tracking.js';
+import { commandHead, TextCommand } from '../redis/text-command.js';
 import { CacheEpoch, parseMark } from './cache-epoch.js';
 import { CacheKeys } from './cache.keys.js';
 import { CacheSweeper } from './cache.sweeper.js';
@@ -10,6 +11,7 @@ import type { TrackedRead } from './l1.js';
 
 // The first byte of `clean:…`: the hot path looks no further.
 const CLEAN = 0x63;
+const MGET = commandHead('mget');
 
 /** Reads values under the project's epoch: what was invalidated is absent, whether or not its key still stands. */
 @Injectable()
@@ -75,6 +77,10 @@ export class CacheReader {
   }
 
   #mget(...keys: string[]): Promise<(Buffer | null)[]> {
-    return this.gateway.call('cache', 'cache.read', (client) => client.mgetBuffer(...keys));
+    return this.gateway.call(
+      'cache',
+      'cache.read',
+      (client) => client.sendCommand(new TextCommand(MGET, keys, null)) as Promise<(Buffer | null)[]>,
+    );
   }
 }

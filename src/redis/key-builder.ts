@@ -25,10 +25,13 @@ export class KeyBuilder {
    * @throws KeyError for an empty list or a part that is no name.
    */
   key(projectId: ProjectId, ...parts: [string, ...string[]]): string {
-    if (parts.length === 0 || !parts.every(isName)) {
-      throw new KeyError(`not the parts of a key: ${JSON.stringify(parts).slice(0, 80)}`);
+    let key = this.prefix(projectId);
+    for (let i = 0; i < parts.length; i += 1) {
+      if (!isName(parts[i])) throw notParts(parts);
+      key += i === 0 ? parts[i] : `:${parts[i]}`;
     }
-    return this.prefix(projectId) + parts.join(':');
+    if (parts.length === 0) throw notParts(parts);
+    return key;
   }
 
   /** @returns the parts of a key of this project, or `undefined` when the key belongs to another or to none. */
@@ -68,4 +71,8 @@ export class KeyBuilder {
     const queue = /:queue:([A-Za-z0-9._-]{1,128}):wake$/.exec(channel)?.[1];
     return projectId && queue ? { projectId, queue } : undefined;
   }
+}
+
+function notParts(parts: readonly string[]): KeyError {
+  return new KeyError(`not the parts of a key: ${JSON.stringify(parts).slice(0, 80)}`);
 }

@@ -3,11 +3,11 @@ import { Command } from 'ioredis';
 import { isAppError } from '../common/app-error.js';
 import { monotonicMs } from '../common/time.js';
 import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
-import { Evalsha } from './evalsha.js';
 import { RedisClock } from './redis-clock.js';
 import type { RedisClient } from './redis-connections.js';
 import { RedisGateway } from './redis-gateway.js';
 import { positions, type Script, type ScriptArg, type ScriptInput } from './script.js';
+import { TextCommand } from './text-command.js';
 
 const BYTES_PER_MS = 4096;
 
@@ -110,7 +110,7 @@ function isUnknown(error: unknown): boolean {
 
 function bySha(client: RedisClient, script: Runnable, args: ScriptArg[]): Promise<unknown> {
   const command = isText(args)
-    ? new Evalsha(script.head, args, encoding(script))
+    ? new TextCommand(script.head, args, encoding(script))
     : new Command('evalsha', args, { replyEncoding: encoding(script) });
   return client.sendCommand(command) as Promise<unknown>;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import type { RedisRole } from './connection-options.js';
-import { evalshaHead } from './evalsha.js';
+import { type CommandHead, commandHead } from './text-command.js';
 
 /** An argument of a script. Numbers are written in decimal; buffers go as they are. */
 export type ScriptArg = string | number | Buffer;
@@ -42,8 +42,8 @@ export interface Script<
 > extends ScriptSpec<K, A> {
   readonly source: string;
   readonly sha: string;
-  /** See {@link evalshaHead}. */
-  readonly head: string;
+  /** `EVALSHA` and the SHA. */
+  readonly head: CommandHead;
 }
 
 const registry: Script[] = [];
@@ -59,7 +59,7 @@ export function defineScript<const K extends readonly string[], const A extends 
 ): Script<K, A> {
   const source = load(spec.file);
   const sha = createHash('sha1').update(source).digest('hex');
-  const script: Script<K, A> = { ...spec, source, sha, head: evalshaHead(sha) };
+  const script: Script<K, A> = { ...spec, source, sha, head: commandHead('evalsha', sha) };
   registry.push(script as unknown as Script);
   return script;
 }
