@@ -10,7 +10,7 @@ export const acquireLock = defineScript({
   op: 'lock.acquire',
   file: lua('acquire'),
   role: 'state',
-  keys: ['lock', 'fence', 'queue'],
+  keys: ['lock', 'fence'],
   args: ['owner', 'ttl_ms', 'wait'],
 });
 
@@ -34,7 +34,7 @@ export const releaseLock = defineScript({
   op: 'lock.release',
   file: lua('release'),
   role: 'state',
-  keys: ['lock', 'released', 'queue'],
+  keys: ['lock', 'released'],
   args: ['owner'],
 });
 
@@ -70,24 +70,13 @@ export class LockScripts {
   ) {}
 
   /** @param wait whether to queue up when the lock is not to be had now. */
-  async acquire(
-    projectId: ProjectId,
-    name: string,
-    owner: string,
-    ttlMs: number,
-    wait: boolean,
-  ): Promise<Granted | Held> {
-    const reply = (await this.runner.run(acquireLock, {
-      keys: {
-        lock: this.keys.lock(projectId, name),
-        fence: this.keys.fence(projectId, name),
-        queue: this.keys.queue(projectId, name),
-      },
-      args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
-    })) as [1, number, number] | [0, number, string];
-    return reply[0] === 1
-      ? { granted: true, fence: reply[1], expiresAt: reply[2] }
-      : { granted: false, leftMs: reply[1], place: reply[2] };
+  acquire(projectId: ProjectId, name: string, owner: string, ttlMs: number, wait: boolean): Promise<Granted | Held> {
+    return this.runner
+      .run(acquireLock, {
+        keys: this.keys.toAcquire(projectId, name),
+        args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
+      })
+      .then((reply) => acquired(reply as AcquireReply, ttlMs));
   }
 
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
@@ -108,15 +97,21 @@ export class LockScripts {
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
-  async release(projectId: ProjectId, name: string, owner: string): Promise<boolean> {
-    const reply = (await this.runner.run(releaseLock, {
-      keys: {
-        lock: this.keys.lock(projectId, name),
-        released: this.keys.released(projectId, name, owner),
-        queue: this.keys.queue(projectId, name),
-      },
-      args: { owner },
-    })) as [number];
-    return reply[0] === 1;
+  release(projectId: ProjectId, name: string, owner: string): Promise<boolean> {
+    return this.runner
+      .run(releaseLock, { keys: this.keys.toRelease(projectId, name, owner), args: { owner } })
+      .then((reply) => reply === 1);
   }
+}
+
+/** A number alone is both: the fence, and the moment of the grant in µs. */
+type AcquireReply = number | [1, number, number] | [0, number, string];
+
+function acquired(reply: AcquireReply, ttlMs: number): Granted | Held {
+  if (typeof reply === 'number') {
+    return { granted: true, fence: reply, expiresAt: Math.floor(reply / 1000) + ttlMs };
+  }
+  return reply[0] === 1
+    ? { granted: true, fence: reply[1], expiresAt: reply[2] }
+    : { granted: false, leftMs: reply[1], place: reply[2] };
 }

@@ -108,12 +108,12 @@ export class LockService {
     if (!Number.isInteger(ttlMs) || ttlMs < 100 || ttlMs > 300_000) {
       throw invalid('lock.acquire', [{ field: 'ttlMs', message: 'must be an integer from 100 to 300000' }]);
     }
-    const signals = [this.stopping.signal, ...(signal ? [signal] : [])];
-    const waits = waitMs > 0 && !signals.some(({ aborted }) => aborted);
+    const waits = waitMs > 0 && !this.stopping.signal.aborted && !signal?.aborted;
     const sentAt = monotonicMs();
     const first = await this.scripts.acquire(projectId, name, owner, ttlMs, waits);
     if (first.granted) return { grant: first, sentAt };
     if (!waits) throw locked(first.leftMs);
+    const signals = signal ? [this.stopping.signal, signal] : [this.stopping.signal];
     return this.#wait(projectId, name, owner, ttlMs, first, sentAt + waitMs, signals);
   }
 
