@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
+import { monotonicMs } from '../common/time.js';
 import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { LockKeys } from './lock.keys.js';
@@ -44,6 +45,8 @@ export interface Granted {
   readonly fence: number;
   /** Unix ms, Redis time. */
   readonly expiresAt: number;
+  /** When it was asked for, monotonic ms: Redis counts the TTL from a later moment. */
+  readonly askedAt: number;
 }
 
 /** The lock is held by another for `leftMs` more, unless it is prolonged or released. */
@@ -52,6 +55,8 @@ export interface Held {
   readonly leftMs: number;
   /** Where the caller stands among those who wait; empty for who does not. */
   readonly place: string;
+  /** When it was asked for, monotonic ms. */
+  readonly askedAt: number;
 }
 
 /** One who waits for a lock. */
@@ -71,12 +76,13 @@ export class LockScripts {
 
   /** @param wait whether to queue up when the lock is not to be had now. */
   acquire(projectId: ProjectId, name: string, owner: string, ttlMs: number, wait: boolean): Promise<Granted | Held> {
+    const askedAt = monotonicMs();
     return this.runner
       .run(acquireLock, {
         keys: this.keys.toAcquire(projectId, name),
         args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
       })
-      .then((reply) => acquired(reply as AcquireReply, ttlMs));
+      .then((reply) => acquired(reply as AcquireReply, ttlMs, askedAt));
   }
 
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
@@ -89,11 +95,12 @@ export class LockScripts {
 
   /** @returns `undefined` when the token is not the holder's. */
   async extend(projectId: ProjectId, name: string, owner: string, ttlMs: number): Promise<Granted | undefined> {
+    const askedAt = monotonicMs();
     const reply = (await this.runner.run(extendLock, {
       keys: { lock: this.keys.lock(projectId, name) },
       args: { owner, ttl_ms: ttlMs },
     })) as [1, number, number] | [0];
-    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2] } : undefined;
+    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2], askedAt } : undefined;
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
@@ -107,11 +114,11 @@ export class LockScripts {
 /** A number alone is both: the fence, and the moment of the grant in µs. */
 type AcquireReply = number | [1, number, number] | [0, number, string];
 
-function acquired(reply: AcquireReply, ttlMs: number): Granted | Held {
+function acquired(reply: AcquireReply, ttlMs: number, askedAt: number): Granted | Held {
   if (typeof reply === 'number') {
-    return { granted: true, fence: reply, expiresAt: Math.floor(reply / 1000) + ttlMs };
+    return { granted: true, fence: reply, expiresAt: Math.floor(reply / 1000) + ttlMs, askedAt };
   }
   return reply[0] === 1
-    ? { granted: true, fence: reply[1], expiresAt: reply[2] }
-    : { granted: false, leftMs: reply[1], place: reply[2] };
+    ? { granted: true, fence: reply[1], expiresAt: reply[2], askedAt }
+    : { granted: false, leftMs: reply[1], place: reply[2], askedAt };
 }
