@@ -75,10 +75,10 @@ export class GuardedLock implements AsyncDisposable {
     await this.release();
   }
 
-  #renewed(sentAt: number): void {
+  #renewed(askedAt: number): void {
     const { ttlMs } = this.#init;
     // A percent and 2 ms for clocks that do not run alike.
-    this.#deadline = Math.min(sentAt + ttlMs * 0.99 - 2, this.#maxDeadline);
+    this.#deadline = Math.min(askedAt + ttlMs * 0.99 - 2, this.#maxDeadline);
     this.#setAlarm();
     this.#extendIn((ttlMs / 3) * (0.9 + Math.random() * 0.2));
   }
@@ -98,11 +98,10 @@ export class GuardedLock implements AsyncDisposable {
   async #extend(): Promise<void> {
     // An event loop that slept past the deadline must not prolong what it has already called lost.
     if (!this.held) return;
-    const sentAt = monotonicMs();
     try {
       const grant = await this.#init.extend();
       if (!this.held) return;
-      if (grant) this.#renewed(sentAt);
+      if (grant) this.#renewed(grant.askedAt);
       else this.#lose('The lock is held by another, or expired.');
     } catch (error) {
       if (!this.held) return;

@@ -7,29 +7,37 @@ import { KeyBuilder } from '../redis/key-builder.js';
 export class LockKeys {
   constructor(private readonly keys: KeyBuilder) {}
 
-  /** The lock itself. String `<owner> <fence>`, the owner being the hash of the token; TTL: the lock's. */
+  /**
+   * The lock itself. String `<owner> <fence>`, the owner being the hash of the token, with `*` before it while others wait;
+   * TTL: the lock's.
+   */
   lock(projectId: ProjectId, name: string): string {
     return this.keys.key(projectId, 'lock', name);
   }
 
-  /** The last fence granted. String; TTL 7 days, and it may go at any time: see the script. */
-  fence(projectId: ProjectId, name: string): string {
-    return this.keys.key(projectId, 'lock', name, 'fence');
-  }
-
   /** Who waits for the lock. ZSET owner → arrival in µs; TTL one minute, renewed. */
   queue(projectId: ProjectId, name: string): string {
-    return this.keys.key(projectId, 'lock', name, 'queue');
+    return `${this.lock(projectId, name)}:queue`;
   }
 
   /** Until when each waiter counts as alive. ZSET owner → ms; TTL one minute, renewed. */
   alive(projectId: ProjectId, name: string): string {
-    return this.keys.key(projectId, 'lock', name, 'alive');
+    return `${this.lock(projectId, name)}:alive`;
   }
 
-  /** Remembers that this owner released the lock, so that a repetition gets the same answer. String; TTL 10 minutes. */
-  released(projectId: ProjectId, name: string, owner: string): string {
-    return this.keys.key(projectId, 'lock', name, 'released', owner);
+  /**
+   * The lock and its `fence`, the last one granted, with `*` before it while anyone waits. String; TTL 7 days, and it may go at
+   * any time: see the script.
+   */
+  toAcquire(projectId: ProjectId, name: string): { readonly lock: string; readonly fence: string } {
+    const lock = this.lock(projectId, name);
+    return { lock, fence: `${lock}:fence` };
+  }
+
+  /** The lock and what remembers that this owner released it, so that a repetition gets the same answer. String; TTL 10 minutes. */
+  toRelease(projectId: ProjectId, name: string, owner: string): { readonly lock: string; readonly released: string } {
+    const lock = this.lock(projectId, name);
+    return { lock, released: `${lock}:released:${owner}` };
   }
 
   /** Channel: a lock of the project was handed to one who waits. */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ProjectId } from '../common/project-id.js';
+import { monotonicMs } from '../common/time.js';
 import { defineScript } from '../redis/script.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { LockKeys } from './lock.keys.js';
@@ -10,7 +11,7 @@ export const acquireLock = defineScript({
   op: 'lock.acquire',
   file: lua('acquire'),
   role: 'state',
-  keys: ['lock', 'fence', 'queue'],
+  keys: ['lock', 'fence'],
   args: ['owner', 'ttl_ms', 'wait'],
 });
 
@@ -34,7 +35,7 @@ export const releaseLock = defineScript({
   op: 'lock.release',
   file: lua('release'),
   role: 'state',
-  keys: ['lock', 'released', 'queue'],
+  keys: ['lock', 'released'],
   args: ['owner'],
 });
 
@@ -44,6 +45,8 @@ export interface Granted {
   readonly fence: number;
   /** Unix ms, Redis time. */
   readonly expiresAt: number;
+  /** When it was asked for, monotonic ms: Redis counts the TTL from a later moment. */
+  readonly askedAt: number;
 }
 
 /** The lock is held by another for `leftMs` more, unless it is prolonged or released. */
@@ -52,6 +55,8 @@ export interface Held {
   readonly leftMs: number;
   /** Where the caller stands among those who wait; empty for who does not. */
   readonly place: string;
+  /** When it was asked for, monotonic ms. */
+  readonly askedAt: number;
 }
 
 /** One who waits for a lock. */
@@ -70,24 +75,14 @@ export class LockScripts {
   ) {}
 
   /** @param wait whether to queue up when the lock is not to be had now. */
-  async acquire(
-    projectId: ProjectId,
-    name: string,
-    owner: string,
-    ttlMs: number,
-    wait: boolean,
-  ): Promise<Granted | Held> {
-    const reply = (await this.runner.run(acquireLock, {
-      keys: {
-        lock: this.keys.lock(projectId, name),
-        fence: this.keys.fence(projectId, name),
-        queue: this.keys.queue(projectId, name),
-      },
-      args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
-    })) as [1, number, number] | [0, number, string];
-    return reply[0] === 1
-      ? { granted: true, fence: reply[1], expiresAt: reply[2] }
-      : { granted: false, leftMs: reply[1], place: reply[2] };
+  acquire(projectId: ProjectId, name: string, owner: string, ttlMs: number, wait: boolean): Promise<Granted | Held> {
+    const askedAt = monotonicMs();
+    return this.runner
+      .run(acquireLock, {
+        keys: this.keys.toAcquire(projectId, name),
+        args: { owner, ttl_ms: ttlMs, wait: wait ? 1 : 0 },
+      })
+      .then((reply) => acquired(reply as AcquireReply, ttlMs, askedAt));
   }
 
   /** Says that they live. @returns for each how long the lock is held at most, in ms; negative when it was handed to it. */
@@ -100,23 +95,30 @@ export class LockScripts {
 
   /** @returns `undefined` when the token is not the holder's. */
   async extend(projectId: ProjectId, name: string, owner: string, ttlMs: number): Promise<Granted | undefined> {
+    const askedAt = monotonicMs();
     const reply = (await this.runner.run(extendLock, {
       keys: { lock: this.keys.lock(projectId, name) },
       args: { owner, ttl_ms: ttlMs },
     })) as [1, number, number] | [0];
-    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2] } : undefined;
+    return reply[0] === 1 ? { granted: true, fence: reply[1], expiresAt: reply[2], askedAt } : undefined;
   }
 
   /** Frees the lock, or gives up waiting. @returns whether this token held the lock, now or when it released it before. */
-  async release(projectId: ProjectId, name: string, owner: string): Promise<boolean> {
-    const reply = (await this.runner.run(releaseLock, {
-      keys: {
-        lock: this.keys.lock(projectId, name),
-        released: this.keys.released(projectId, name, owner),
-        queue: this.keys.queue(projectId, name),
-      },
-      args: { owner },
-    })) as [number];
-    return reply[0] === 1;
+  release(projectId: ProjectId, name: string, owner: string): Promise<boolean> {
+    return this.runner
+      .run(releaseLock, { keys: this.keys.toRelease(projectId, name, owner), args: { owner } })
+      .then((reply) => reply === 1);
   }
+}
+
+/** A number alone is both: the fence, and the moment of the grant in µs. */
+type AcquireReply = number | [1, number, number] | [0, number, string];
+
+function acquired(reply: AcquireReply, ttlMs: number, askedAt: number): Granted | Held {
+  if (typeof reply === 'number') {
+    return { granted: true, fence: reply, expiresAt: Math.floor(reply / 1000) + ttlMs, askedAt };
+  }
+  return reply[0] === 1
+    ? { granted: true, fence: reply[1], expiresAt: reply[2], askedAt }
+    : { granted: false, leftMs: reply[1], place: reply[2], askedAt };
 }

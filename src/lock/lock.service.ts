@@ -33,12 +33,6 @@ export interface HoldOptions extends AcquireOptions {
   readonly maxHoldMs: number;
 }
 
-/** A grant, and when it was asked for: Redis counts its TTL from a later moment. */
-interface Taken {
-  readonly grant: Granted;
-  readonly sentAt: number;
-}
-
 const DAY_MS = 86_400_000;
 
 /** Mutual exclusion inside one project, with fencing tokens. */
@@ -56,7 +50,9 @@ export class LockService {
    */
   async acquire(projectId: ProjectId, name: string, options: AcquireOptions): Promise<HeldLock> {
     const token = randomToken();
-    const { grant } = await this.#take(projectId, name, ownerOf(token), options);
+    const owner = ownerOf(token);
+    const first = await this.#ask(projectId, name, owner, options);
+    const grant = first.granted ? first : await this.#wait(projectId, name, owner, options, first);
     return { token, fence: grant.fence, expiresAt: grant.expiresAt };
   }
 
@@ -72,14 +68,15 @@ export class LockService {
     }
     const token = randomToken();
     const owner = ownerOf(token);
-    const { grant, sentAt } = await this.#take(projectId, name, owner, options);
+    const first = await this.#ask(projectId, name, owner, options);
+    const { fence, askedAt } = first.granted ? first : await this.#wait(projectId, name, owner, options, first);
     return new GuardedLock({
       name,
       token,
-      fence: grant.fence,
+      fence,
       ttlMs,
       maxHoldMs,
-      grantedAt: sentAt,
+      grantedAt: askedAt,
       extend: () => this.scripts.extend(projectId, name, owner, ttlMs),
       release: () => this.scripts.release(projectId, name, owner),
     });
@@ -103,37 +100,32 @@ export class LockService {
     if (!(await this.scripts.release(projectId, name, ownerOf(token)))) throw lost('lock.release');
   }
 
-  async #take(projectId: ProjectId, name: string, owner: string, options: AcquireOptions): Promise<Taken> {
+  #ask(projectId: ProjectId, name: string, owner: string, options: AcquireOptions): Promise<Granted | Held> {
     const { ttlMs, waitMs = 0, signal } = options;
     if (!Number.isInteger(ttlMs) || ttlMs < 100 || ttlMs > 300_000) {
       throw invalid('lock.acquire', [{ field: 'ttlMs', message: 'must be an integer from 100 to 300000' }]);
     }
-    const signals = [this.stopping.signal, ...(signal ? [signal] : [])];
-    const waits = waitMs > 0 && !signals.some(({ aborted }) => aborted);
-    const sentAt = monotonicMs();
-    const first = await this.scripts.acquire(projectId, name, owner, ttlMs, waits);
-    if (first.granted) return { grant: first, sentAt };
-    if (!waits) throw locked(first.leftMs);
-    return this.#wait(projectId, name, owner, ttlMs, first, sentAt + waitMs, signals);
+    const waits = waitMs > 0 && !this.stopping.signal.aborted && !signal?.aborted;
+    return this.scripts.acquire(projectId, name, owner, ttlMs, waits);
   }
 
   async #wait(
     projectId: ProjectId,
     name: string,
     owner: string,
-    ttlMs: number,
+    { ttlMs, waitMs = 0, signal }: AcquireOptions,
     held: Held,
-    deadline: number,
-    signals: readonly AbortSignal[],
-  ): Promise<Taken> {
-    const turns = new Turns(deadline, signals);
+  ): Promise<Granted> {
+    // It was not asked to wait.
+    if (held.place === '') throw locked(held.leftMs);
+    const signals = signal ? [this.stopping.signal, signal] : [this.stopping.signal];
+    const turns = new Turns(held.askedAt + waitMs, signals);
     const leave = this.rooms.enter(projectId, { name, owner, place: held.place }, held.leftMs, () => turns.call());
     let leftMs = held.leftMs;
     try {
       while (await turns.next()) {
-        const sentAt = monotonicMs();
         const result = await this.scripts.acquire(projectId, name, owner, ttlMs, false);
-        if (result.granted) return { grant: result, sentAt };
+        if (result.granted) return result;
         leftMs = result.leftMs;
         this.rooms.again(projectId);
       }

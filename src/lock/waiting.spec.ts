@@ -4,6 +4,7 @@ import type { ProjectId } from '../common/project-id.js';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { redisCalls } from '../../test/support/redis-calls.js';
+import { dump } from '../../test/support/script-example.js';
 import { until } from '../../test/support/until.js';
 import { LockKeys } from './lock.keys.js';
 import { LockScripts } from './lock.scripts.js';
@@ -141,6 +142,23 @@ describe('waiting for a lock', () => {
     await expect(gone).rejects.toMatchObject({ code: 'locked' });
     await locks[0]!.release(projectId, 'a', holder.token);
     await expect(locks[0]!.acquire(projectId, 'a', { ttlMs: 5000 })).resolves.toBeTruthy();
+  });
+
+  it('changes nothing when a key of the waiting room is of another kind', async () => {
+    const state = apps[0]!.state;
+    for (const part of ['queue', 'alive'] as const) {
+      const projectId = newProject();
+      const scripts = apps[0]!.get(LockScripts);
+      await scripts.acquire(projectId, 'a', 'holder', 30_000, false);
+      await scripts.acquire(projectId, 'a', 'waiter', 30_000, true);
+      await state.del(keys[part](projectId, 'a'));
+      await state.sadd(keys[part](projectId, 'a'), 'no script uses sets');
+      const before = await dump(apps[0]!, projectId);
+      const conflict = { code: 'conflict' };
+      await expect(scripts.acquire(projectId, 'a', 'another', 30_000, true)).rejects.toMatchObject(conflict);
+      await expect(scripts.release(projectId, 'a', 'holder')).rejects.toMatchObject(conflict);
+      expect(await dump(apps[0]!, projectId), part).toEqual(before);
+    }
   });
 
   it('leaves no key without a TTL', async () => {

@@ -53,7 +53,7 @@ it(`grants only growing fences, over ${GRANTS} grants with pauses beyond the TTL
       // A pause beyond the TTL: the next holder is granted the lock and writes before this one does.
       if (grant % 40 === 7) await until(() => grants > grant || grants >= GRANTS, 'the next grant', 20_000);
       register.write(fence);
-      if (grant % 11 === 3) await first.state.del(keys.fence(projectId, 'a')).catch(() => undefined);
+      if (grant % 11 === 3) await first.state.del(keys.toAcquire(projectId, 'a').fence).catch(() => undefined);
       if (grant % Math.ceil(GRANTS / 3) === 100) {
         restarts += 1;
         await server.restart({ empty: restarts === 2 });

@@ -4,11 +4,6 @@ import { acquireLock, beatForWaiters, extendLock, releaseLock, LockScripts } fro
 import type { TestApp } from '../../support/app.js';
 import { example, type ScriptExample } from '../../support/script-example.js';
 
-function keysOf(app: TestApp, projectId: ProjectId): Record<'lock' | 'fence' | 'queue', string> {
-  const keys = app.get(LockKeys);
-  return { lock: keys.lock(projectId, 'a'), fence: keys.fence(projectId, 'a'), queue: keys.queue(projectId, 'a') };
-}
-
 const OWNER = 'owner';
 
 const take = (app: TestApp, projectId: ProjectId, owner: string) =>
@@ -17,20 +12,20 @@ const take = (app: TestApp, projectId: ProjectId, owner: string) =>
 export const examples: ScriptExample[] = [
   example(acquireLock, {
     prepare: async (app, projectId) => ({
-      keys: keysOf(app, projectId),
+      keys: app.get(LockKeys).toAcquire(projectId, 'a'),
       args: { owner: OWNER, ttl_ms: 5000, wait: 1 },
     }),
   }),
   example(beatForWaiters, {
     prepare: async (app, projectId) => ({
-      keys: { locks: [keysOf(app, projectId).lock] },
+      keys: { locks: [app.get(LockKeys).lock(projectId, 'a')] },
       args: { waiters: [OWNER, '1000'] },
     }),
   }),
   example(extendLock, {
     prepare: async (app, projectId) => {
       await take(app, projectId, OWNER);
-      return { keys: { lock: keysOf(app, projectId).lock }, args: { owner: OWNER, ttl_ms: 9000 } };
+      return { keys: { lock: app.get(LockKeys).lock(projectId, 'a') }, args: { owner: OWNER, ttl_ms: 9000 } };
     },
   }),
   example(releaseLock, {
@@ -41,7 +36,7 @@ export const examples: ScriptExample[] = [
       // One who waits, so that every key is in use.
       await take(app, projectId, 'another');
       return {
-        keys: { ...keysOf(app, projectId), released: app.get(LockKeys).released(projectId, 'a', OWNER) },
+        keys: app.get(LockKeys).toRelease(projectId, 'a', OWNER),
         args: { owner: OWNER },
       };
     },

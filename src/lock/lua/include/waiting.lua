@@ -1,14 +1,12 @@
 -- The waiting room of a lock: two sets of the same owners, `queue` by arrival and `alive` by the moment until which Redis
--- believes in the waiter. Needs the prelude.
+-- believes in the waiter. While the queue holds anyone, the lock and the fence begin with MARK, or are absent: so a newcomer
+-- need not look at the queue, nor who releases. The mark may outlast the queue. Needs the prelude.
+-- @include "./holder"
+local MARK = '*'
 local CLAIM_MS = 500
 local ALIVE_MS = 2000
 local ROOM_MS = 60000
-local FENCE_MS = 604800000
-
--- Owner and fence of the holder, as they stand in the lock; nothing when the lock is free or of another program.
-local function holder(lock)
-  return string.match(lock or '', '^(%S+) (%d+)$')
-end
+local FENCE_S = 604800
 
 -- The keys of a lock beside itself, and the channel. Reads them, so that one of another kind stops the script before its
 -- first write.
@@ -17,16 +15,18 @@ local function room_of(lock)
   room.wake, room.name = string.match(lock, '^(.*:lock):([^:]+)$')
   redis.call('ZCARD', room.queue)
   redis.call('ZCARD', room.alive)
-  room.last = redis.call('GET', room.fence)
+  room.held, room.last = redis.call('GET', lock), redis.call('GET', room.fence)
   return room
 end
 
 -- The clock is the floor: when the counter was lost, the next fence is still greater than all before it.
 local function grant(room, owner, now_us, ttl_ms)
-  local fence = int(math.max((tonumber(room.last) or 0) + 1, now_us))
-  redis.call('SET', room.fence, fence, 'PX', FENCE_MS)
-  redis.call('SET', room.lock, owner .. ' ' .. fence, 'PX', ttl_ms)
-  room.last = fence
+  local last = tonumber(string.match(room.last or '', '%d+$')) or 0
+  local fence = int(math.max(last + 1, now_us))
+  local mark = redis.call('ZCARD', room.queue) > 0 and MARK or ''
+  room.held, room.last = mark .. owner .. ' ' .. fence, mark .. fence
+  redis.call('SET', room.fence, room.last, 'EX', FENCE_S)
+  redis.call('SET', room.lock, room.held, 'PX', ttl_ms)
   return fence
 end
 
@@ -36,6 +36,14 @@ local function wait(room, owner, order, now_ms)
   redis.call('ZADD', room.alive, int(now_ms + ALIVE_MS), owner)
   redis.call('PEXPIRE', room.queue, ROOM_MS)
   redis.call('PEXPIRE', room.alive, ROOM_MS)
+  if string.sub(room.last or '', 1, 1) ~= MARK then
+    room.last = MARK .. (room.last or '')
+    redis.call('SET', room.fence, room.last, 'EX', FENCE_S)
+  end
+  if holder(room.held) and string.sub(room.held, 1, 1) ~= MARK then
+    room.held = MARK .. room.held
+    redis.call('SET', room.lock, room.held, 'KEEPTTL')
+  end
 end
 
 local function leave(room, owner)
