@@ -16,7 +16,7 @@ const RATES = (process.env.RATE ?? '20,100').split(',').map(Number);
 const BURST = Number(process.env.BURST ?? 500);
 const READERS = 2;
 /** Events before anything is counted: each contender publishes as it does when it has run for a while. */
-const WARM = 1000;
+const WARM = 5000;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
