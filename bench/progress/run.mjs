@@ -53,7 +53,10 @@ export default async function run({ redis }) {
     const rounds = [];
     for (let i = 0; i < ROUNDS; i += 1) {
       const round = {};
-      for (const name of names) round[name] = await measure(CONTENDERS[name], redis, streams);
+      for (const name of names) {
+        const idleKiB = await idle(CONTENDERS[name], redis, streams);
+        round[name] = { ...(await measure(CONTENDERS[name], redis, streams)), idleKiB };
+      }
       rounds.push(round);
     }
     report(names, rounds, streams);
@@ -94,6 +97,36 @@ function report(names, rounds, streams) {
   );
 }
 
+function openStreams(url, streams, bearer) {
+  return Promise.all(
+    Array.from({ length: READERS }, async () => {
+      const options = { serialization: 'advanced' };
+      const child = fork('bench/progress/readers.mjs', [url, String(streams / READERS), bearer], options);
+      await once(child, 'message');
+      return child;
+    }),
+  );
+}
+
+/** @returns KiB of an idle stream in a process that has as many already: a start and a load leave room that would hide it. */
+async function idle({ start, paths }, redis, streams) {
+  const port = await freePort();
+  const projectId = randomUUID();
+  const server = await start(redis, port);
+  const open = async () => {
+    const opened = await openStreams(`http://127.0.0.1:${port}${paths(projectId).read}`, streams, token(projectId));
+    await pause(1000);
+    return opened;
+  };
+  const readers = await open();
+  const before = residentMiB(server.pid);
+  readers.push(...(await open()));
+  const kibibytes = ((residentMiB(server.pid) - before) * 1024) / streams;
+  for (const child of readers) child.kill();
+  await server.stop();
+  return kibibytes;
+}
+
 async function measure({ start, paths }, redis, streams) {
   const port = await freePort();
   const projectId = randomUUID();
@@ -115,17 +148,7 @@ async function measure({ start, paths }, redis, streams) {
       request.end(event());
     });
   for (let i = 0; i < WARM; i += 8) await Promise.all(Array.from({ length: 8 }, publish));
-  await pause(500);
-  const before = residentMiB(server.pid);
-  const readers = await Promise.all(
-    Array.from({ length: READERS }, async () => {
-      const child = fork('bench/progress/readers.mjs', [base + read, String(streams / READERS), bearer], {
-        serialization: 'advanced',
-      });
-      await once(child, 'message');
-      return child;
-    }),
-  );
+  const readers = await openStreams(base + read, streams, bearer);
   const ask = async (what) =>
     Promise.all(
       readers.map(async (child) => {
@@ -157,9 +180,6 @@ async function measure({ start, paths }, redis, streams) {
     const at = (share) => delays[Math.floor(delays.length * share)] / 1000;
     return { perSecond: delivered / seconds, micros, p50: at(0.5), p99: at(0.99), lost: events * streams - delivered };
   };
-  await pause(1000);
-  const idleKiB = ((residentMiB(server.pid) - before) * 1024) / streams;
-
   for (let i = 0; i < 20; i += 1) await publish();
   await all(20 * streams);
   const loads = [];
@@ -176,5 +196,5 @@ async function measure({ start, paths }, redis, streams) {
   for (const child of readers) child.kill();
   agent.destroy();
   await server.stop();
-  return { loads, idleKiB, lost: loads.reduce((sum, { lost }) => sum + lost, 0) };
+  return { loads, lost: loads.reduce((sum, { lost }) => sum + lost, 0) };
 }
