@@ -17,8 +17,8 @@ const FULL_BYTES = 128 * 1024;
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
 /**
- * After a round of writes frames wait for each other, unless they are many bytes: so many times as long as the round took, so
- * that streams take at most a quarter of the process's time, and at most so long.
+ * After a round of writes frames wait for each other, unless they are many bytes: so many times as long as the round took, and
+ * at most so long. So streams leave most of the process's time to others.
  */
 const GATHER_TIMES = 3;
 const GATHER_MS = 20;
