@@ -32,7 +32,7 @@ http {
   server {
     listen 127.0.0.1:${port};
     keepalive_requests 1000000;
-    location ~ ^/sub/(.+)$ { nchan_subscriber eventsource; nchan_channel_id $1; nchan_redis_pass redis; nchan_message_buffer_length 20000; nchan_message_timeout 1h; }
+    location ~ ^/sub/(.+)$ { nchan_subscriber eventsource; nchan_subscriber_first_message newest; nchan_channel_id $1; nchan_redis_pass redis; nchan_message_buffer_length 20000; nchan_message_timeout 1h; }
     location ~ ^/pub/(.+)$ { nchan_publisher; nchan_channel_id $1; nchan_redis_pass redis; nchan_message_buffer_length 20000; nchan_message_timeout 1h; }
   }
 }

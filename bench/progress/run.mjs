@@ -11,12 +11,12 @@ import { hasNchan, startNchan } from './nchan.mjs';
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 const STREAMS = (process.env.STREAMS ?? '500,1000').split(',').map(Number);
 const SECONDS = Number(process.env.SECONDS ?? 5);
-/** Events per second of the steady part, and events of the burst. */
-const RATE = Number(process.env.RATE ?? 20);
+/** Events per second of each steady part, and events of the burst. */
+const RATES = (process.env.RATE ?? '20,100').split(',').map(Number);
 const BURST = Number(process.env.BURST ?? 500);
 const READERS = 2;
 /** Events before anything is counted: each contender publishes as it does when it has run for a while. */
-const WARM = 1000;
+const WARM = 5000;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
@@ -53,35 +53,78 @@ export default async function run({ redis }) {
     const rounds = [];
     for (let i = 0; i < ROUNDS; i += 1) {
       const round = {};
-      for (const name of names) round[name] = await measure(CONTENDERS[name], redis, streams);
+      for (const name of names) {
+        const idleKiB = await idle(CONTENDERS[name], redis, streams);
+        round[name] = { ...(await measure(CONTENDERS[name], redis, streams)), idleKiB };
+      }
       rounds.push(round);
     }
-    const of = (name, figure) => median(rounds.map((round) => round[name][figure]));
-    const row = (name) =>
-      ['perSecond', 'micros', 'p50', 'p99', 'burstPerSecond', 'burstMicros', 'idleKiB', 'lost']
-        .map((f) => of(name, f).toFixed(1))
-        .join(', ');
-    const ratio = (peer, figure) => median(rounds.map((round) => round[peer][figure] / round.ours[figure])).toFixed(2);
-    print(
-      `${streams} streams, ${RATE} events/s of 200 B for ${SECONDS} s, then ${BURST} at once; ${ROUNDS} rounds (medians)`,
-      [
-        [
-          '',
-          'deliveries/s, CPU µs each, p50 ms, p99 ms, burst deliveries/s, burst CPU µs each, idle KiB a stream, lost',
-        ],
-        ...names.map((name) => [name, row(name)]),
-        ...names
-          .slice(1)
-          .map((name) => [`steady: deliveries per CPU second, ours / ${name}`, `${ratio(name, 'micros')} ×`]),
-        ...names
-          .slice(1)
-          .map((name) => [`burst: deliveries per CPU second, ours / ${name}`, `${ratio(name, 'burstMicros')} ×`]),
-        ...names
-          .slice(1)
-          .map((name) => [`burst: deliveries per second, ${name} / ours`, `${ratio(name, 'burstPerSecond')} ×`]),
-      ],
-    );
+    report(names, rounds, streams);
   }
+}
+
+function report(names, rounds, streams) {
+  const of = (name, figure) => median(rounds.map((round) => figure(round[name])));
+  const ratio = (peer, figure) =>
+    median(rounds.map((round) => figure(round[peer]) / figure(round.ours))).toFixed(2) + ' ×';
+  const loads = [...RATES.map((rate) => `${rate} events/s for ${SECONDS} s`), `${BURST} at once`];
+  print(
+    `${streams} streams, events of 200 B; ${ROUNDS} rounds (medians)`,
+    loads.flatMap((title, i) => [
+      [title, 'deliveries/s, CPU µs each, p50 ms, p99 ms'],
+      ...names.map((name) => [
+        `  ${name}`,
+        ['perSecond', 'micros', 'p50', 'p99']
+          .map((figure) => of(name, ({ loads: l }) => l[i][figure]).toFixed(1))
+          .join(', '),
+      ]),
+      ...names
+        .slice(1)
+        .flatMap((peer) => [
+          [`  deliveries per CPU second, ours / ${peer}`, ratio(peer, ({ loads: l }) => l[i].micros)],
+          ...(i < RATES.length
+            ? []
+            : [[`  deliveries per second, ${peer} / ours`, ratio(peer, ({ loads: l }) => l[i].perSecond)]]),
+        ]),
+    ]),
+  );
+  print(
+    'idle KiB a stream; events lost',
+    names.map((name) => [
+      `  ${name}`,
+      `${of(name, ({ idleKiB }) => idleKiB).toFixed(1)}; ${of(name, ({ lost }) => lost)}`,
+    ]),
+  );
+}
+
+function openStreams(url, streams, bearer) {
+  return Promise.all(
+    Array.from({ length: READERS }, async () => {
+      const options = { serialization: 'advanced' };
+      const child = fork('bench/progress/readers.mjs', [url, String(streams / READERS), bearer], options);
+      await once(child, 'message');
+      return child;
+    }),
+  );
+}
+
+/** @returns KiB of an idle stream in a process that has as many already: a start and a load leave room that would hide it. */
+async function idle({ start, paths }, redis, streams) {
+  const port = await freePort();
+  const projectId = randomUUID();
+  const server = await start(redis, port);
+  const open = async () => {
+    const opened = await openStreams(`http://127.0.0.1:${port}${paths(projectId).read}`, streams, token(projectId));
+    await pause(1000);
+    return opened;
+  };
+  const readers = await open();
+  const before = residentMiB(server.pid);
+  readers.push(...(await open()));
+  const kibibytes = ((residentMiB(server.pid) - before) * 1024) / streams;
+  for (const child of readers) child.kill();
+  await server.stop();
+  return kibibytes;
 }
 
 async function measure({ start, paths }, redis, streams) {
@@ -105,17 +148,7 @@ async function measure({ start, paths }, redis, streams) {
       request.end(event());
     });
   for (let i = 0; i < WARM; i += 8) await Promise.all(Array.from({ length: 8 }, publish));
-  await pause(500);
-  const before = residentMiB(server.pid);
-  const readers = await Promise.all(
-    Array.from({ length: READERS }, async () => {
-      const child = fork('bench/progress/readers.mjs', [base + read, String(streams / READERS), bearer], {
-        serialization: 'advanced',
-      });
-      await once(child, 'message');
-      return child;
-    }),
-  );
+  const readers = await openStreams(base + read, streams, bearer);
   const ask = async (what) =>
     Promise.all(
       readers.map(async (child) => {
@@ -134,42 +167,34 @@ async function measure({ start, paths }, redis, streams) {
     }
     return deliveries();
   };
-  const reset = () => readers.forEach((child) => child.send('reset'));
-  await pause(1000);
-  const idleKiB = ((residentMiB(server.pid) - before) * 1024) / streams;
-
+  /** Counts what `send` publishes from its first event until the last one has come. */
+  const count = async (events, send) => {
+    readers.forEach((child) => child.send('reset'));
+    const cpu = await server.cpu();
+    const begin = performance.now();
+    await send(begin);
+    const delivered = await all(events * streams);
+    const seconds = (performance.now() - begin) / 1000;
+    const micros = (((await server.cpu()) - cpu) / delivered) * 1e6;
+    const delays = (await ask('delays')).flatMap(({ delays: part }) => [...part]).sort((a, b) => a - b);
+    const at = (share) => delays[Math.floor(delays.length * share)] / 1000;
+    return { perSecond: delivered / seconds, micros, p50: at(0.5), p99: at(0.99), lost: events * streams - delivered };
+  };
   for (let i = 0; i < 20; i += 1) await publish();
   await all(20 * streams);
-  reset();
-  const cpu = await server.cpu();
-  const begin = performance.now();
-  for (let i = 0; i < RATE * SECONDS; i += 1) {
-    await pause(Math.max(0, begin + (i * 1000) / RATE - performance.now()));
-    void publish();
+  const loads = [];
+  for (const rate of RATES) {
+    const steady = async (begin) => {
+      for (let i = 0; i < rate * SECONDS; i += 1) {
+        await pause(Math.max(0, begin + (i * 1000) / rate - performance.now()));
+        void publish();
+      }
+    };
+    loads.push(await count(rate * SECONDS, steady));
   }
-  const steady = await all(RATE * SECONDS * streams);
-  const seconds = (performance.now() - begin) / 1000;
-  const micros = (((await server.cpu()) - cpu) / steady) * 1e6;
-  const delays = (await ask('delays')).flatMap(({ delays: part }) => [...part]).sort((a, b) => a - b);
-
-  reset();
-  const burstCpu = await server.cpu();
-  const burst = performance.now();
-  await Promise.all(Array.from({ length: BURST }, publish));
-  const burstDeliveries = await all(BURST * streams);
-  const burstSeconds = (performance.now() - burst) / 1000;
-  const burstMicros = (((await server.cpu()) - burstCpu) / burstDeliveries) * 1e6;
+  loads.push(await count(BURST, () => Promise.all(Array.from({ length: BURST }, publish))));
   for (const child of readers) child.kill();
   agent.destroy();
   await server.stop();
-  return {
-    perSecond: steady / seconds,
-    micros,
-    p50: delays[Math.floor(delays.length * 0.5)] / 1000,
-    p99: delays[Math.floor(delays.length * 0.99)] / 1000,
-    burstMicros,
-    burstPerSecond: burstDeliveries / burstSeconds,
-    idleKiB,
-    lost: (RATE * SECONDS + BURST) * streams - steady - burstDeliveries,
-  };
+  return { loads, lost: loads.reduce((sum, { lost }) => sum + lost, 0) };
 }

@@ -2,10 +2,10 @@ import { Body, Get, Headers, HttpCode, Post, Query, Req, Res, UseFilters } from 
 import { ApiHeader, ApiNoContentResponse, ApiOkResponse, ApiProduces } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { ApiProblems } from '../common/http/api-problems.js';
-import { ProjectContext } from '../project-context/project-context.js';
 import { ProjectController } from '../project-context/project-controller.decorator.js';
 import { RateLimitExempt } from '../quota/rate-limit.decorators.js';
-import { Requires } from '../project-context/project.decorators.js';
+import { Project, Requires } from '../project-context/project.decorators.js';
+import type { RequestProject } from '../project-context/request-project.js';
 import { PublishedDto, PublishEventDto, StreamQueryDto, TicketDto } from './dto/progress.dto.js';
 import { ProgressService } from './progress.service.js';
 import { EventStreams } from './stream/event-streams.js';
@@ -13,10 +13,10 @@ import { SoftRefusalFilter } from './stream/soft-refusal.filter.js';
 import { StreamTickets, TICKET_SECONDS } from './ticket/stream-tickets.js';
 import { ticketOf } from './ticket/ticket.credential.js';
 
+/** Events and their streams. Hot, as documents are: a singleton that takes the project as a parameter. */
 @ProjectController('progress')
 export class ProgressController {
   constructor(
-    private readonly context: ProjectContext,
     private readonly progress: ProgressService,
     private readonly streams: EventStreams,
     private readonly tickets: StreamTickets,
@@ -28,8 +28,12 @@ export class ProgressController {
   @Requires('write')
   @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'Makes a repetition within 10 minutes safe.' })
   @ApiProblems('conflict', 'payload_too_large', 'storage_full')
-  publish(@Body() body: PublishEventDto, @Headers('Idempotency-Key') idempotencyKey?: string): Promise<PublishedDto> {
-    return this.progress.publish(this.context.projectId, body, { idempotencyKey });
+  publish(
+    @Project() { projectId }: RequestProject,
+    @Body() body: PublishEventDto,
+    @Headers('Idempotency-Key') idempotencyKey?: string,
+  ): Promise<PublishedDto> {
+    return this.progress.publish(projectId, body, { idempotencyKey });
   }
 
   /** The live events of the project (server-sent events), from now on or after the last one seen. */
@@ -42,8 +46,12 @@ export class ProgressController {
   @ApiOkResponse({ description: 'The stream.', schema: { type: 'string' } })
   @ApiNoContentResponse({ description: 'The operation is over, and its end was seen: do not reconnect.' })
   @ApiProblems('too_many_connections')
-  stream(@Query() query: StreamQueryDto, @Req() request: Request, @Res() response: Response): Promise<void> {
-    const { projectId, principal } = this.context;
+  stream(
+    @Project() { projectId, principal }: RequestProject,
+    @Query() query: StreamQueryDto,
+    @Req() request: Request,
+    @Res() response: Response,
+  ): Promise<void> {
     const asked = {
       projectId,
       principal,
@@ -59,8 +67,7 @@ export class ProgressController {
   @Post('tickets')
   @Requires('read')
   @ApiProblems('storage_full')
-  async ticket(): Promise<TicketDto> {
-    const { projectId, principal } = this.context;
+  async ticket(@Project() { projectId, principal }: RequestProject): Promise<TicketDto> {
     return { ticket: await this.tickets.issue(projectId, principal), expires_in_seconds: TICKET_SECONDS };
   }
 }

@@ -62,6 +62,25 @@ describe('the writer of event streams', () => {
     expect(client.retry).toBeLessThanOrEqual(5000);
   });
 
+  it('gives each stream its own frames in order, also where streams share the bytes of frames that leave together', async () => {
+    const streams = await Promise.all([connect(), connect(), connect()]);
+    const [same, own, other] = ['same', 'own', 'other'].map((data) => Buffer.from(`data: "${data}"\n\n`));
+    const given = [
+      [same!, own!],
+      [same!, own!],
+      [same!, other!],
+    ];
+    for (let round = 0; round < 20; round += 1) {
+      streams.forEach(({ writer }, i) => given[i]!.forEach((frame) => writer.frame(frame)));
+      if (round % 3 > 0) await new Promise(setImmediate);
+    }
+    for (const [i, { client, writer }] of streams.entries()) {
+      writer.end('over');
+      await until(() => client.ended);
+      expect(client.raw).toContain(`: connected\n\n${Buffer.concat(given[i]!).toString().repeat(20)}retry:`);
+    }
+  });
+
   it('says when a slow reader has enough, and when it has taken it', async () => {
     const { client, writer } = await connect();
     client.pause();

@@ -16,8 +16,12 @@ const FULL_BYTES = 128 * 1024;
 /** A reader that takes nothing for so long is gone, or as good as gone; it loses nothing, because it has its cursor. */
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
-/** In a flood of events frames wait so long for each other, unless they are many bytes. */
-const GATHER_MS = 10;
+/**
+ * After a round of writes frames wait for each other, unless they are many bytes: so many times as long as the round took, and
+ * at most so long. So streams leave most of the process's time to others.
+ */
+const GATHER_TIMES = 3;
+const GATHER_MS = 20;
 const GATHER_BYTES = 16 * 1024;
 
 /**
@@ -28,11 +32,14 @@ export class SseWriter implements Flow {
   /** Settles when the response is over, however it ended. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
+  readonly #stuckMs: number;
   #to: Socket | ServerResponse;
   #heartbeat: NodeJS.Timeout | undefined;
   #open = false;
   #over = false;
-  /** Frames of this turn of the event loop: they leave in one piece. */
+  /** Whether the socket's clock runs. */
+  #watched = true;
+  /** Frames that wait for each other: they leave in one piece. */
   #frames: Buffer[] = [];
   #bytes = 0;
 
@@ -51,9 +58,10 @@ export class SseWriter implements Flow {
   ) {
     this.#socket = response.req.socket;
     this.#to = response;
-    // The socket's own timeout: each byte that the client takes puts it off, and a beat comes sooner than that. It also ends
-    // a stream that was told to end and is not listened to.
-    response.setTimeout(options.stuckMs ?? STUCK_MS, () => {
+    // The socket's own timeout: each byte that the client takes puts it off. It also ends a stream that was told to end and
+    // is not listened to.
+    this.#stuckMs = options.stuckMs ?? STUCK_MS;
+    response.setTimeout(this.#stuckMs, () => {
       options.onStuck?.();
       response.destroy();
     });
@@ -110,7 +118,7 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame, at the end of this turn of the event loop or at most 10 ms later; the bytes are shared, not copied. */
+  /** Writes a frame, at the end of this turn of the event loop or at most 20 ms later; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
     if (this.#over) return;
     this.#bytes += bytes.length;
@@ -119,15 +127,23 @@ export class SseWriter implements Flow {
   }
 
   readonly #flush = (): void => {
-    const [first, ...more] = this.#frames;
-    if (this.#over || first === undefined) return;
+    const frames = this.#frames;
+    if (this.#over || frames.length === 0) return;
     this.#frames = [];
     this.#bytes = 0;
     // The body has no coding, so that its bytes are those of the connection, and the socket takes them for a fifth of the
     // price; unless the response still waits for its turn on it.
     this.#to = this.#output();
-    this.#to.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
+    this.#to.write(join(frames));
+    this.#watch(this.#to.writableLength > 0);
   };
+
+  // Only while bytes wait for the client: a clock that runs is wound up by each write, for a twentieth of its price.
+  #watch(watched: boolean): void {
+    if (watched === this.#watched) return;
+    this.#watched = watched;
+    this.#socket.setTimeout(watched ? this.#stuckMs : 0);
+  }
 
   #output(): Socket | ServerResponse {
     const { response } = this;
@@ -142,6 +158,7 @@ export class SseWriter implements Flow {
     this.#flush();
     this.#over = true;
     clearTimeout(this.#heartbeat);
+    this.#watch(true);
     this.response.end(`retry: ${spread(soonest, latest)}\n: ${reason}\n\n`);
   }
 
@@ -165,23 +182,36 @@ export class SseWriter implements Flow {
   }
 }
 
-// All streams that have something to write do so together: at once after a quiet moment, otherwise when the last time is
-// long enough ago. So a single event is not held up, and a flood takes one system call for many events.
+// All streams that have something to write do so together: at once after a quiet moment, otherwise when the time for it has
+// come. So few streams are hardly held up, and many that hear much take one system call for several events.
 let waiting: (() => void)[] = [];
-let flushedAt = -Infinity;
+let nextAt = -Infinity;
 
 function flushLater(flush: () => void): void {
   if (waiting.push(flush) > 1) return;
-  const wait = flushedAt + GATHER_MS - monotonicMs();
+  const wait = nextAt - monotonicMs();
   if (wait <= 0) queueMicrotask(flushAll);
   else setTimeout(flushAll, wait);
 }
 
 function flushAll(): void {
-  flushedAt = monotonicMs();
+  const began = monotonicMs();
   const flushes = waiting;
   waiting = [];
   for (const each of flushes) each();
+  joined = undefined;
+  const now = monotonicMs();
+  nextAt = now + Math.min(GATHER_TIMES * (now - began), GATHER_MS);
+}
+
+// Streams of one project mostly wait with the same frames, which become one piece once for all of them.
+let joined: { readonly frames: readonly Buffer[]; readonly bytes: Buffer } | undefined;
+
+function join(frames: readonly Buffer[]): Buffer {
+  if (frames.length === 1) return frames[0]!;
+  const same = joined?.frames.length === frames.length && joined.frames.every((frame, i) => frame === frames[i]);
+  if (!same) joined = { frames, bytes: Buffer.concat(frames) };
+  return joined!.bytes;
 }
 
 function spread(fromMs: number, toMs: number): number {
