@@ -5,8 +5,8 @@ import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
 import { FairRing } from './fair-ring.js';
-import { QueueMetrics } from './queue.metrics.js';
-import { QueueService } from './queue.service.js';
+import type { LeaseService } from './lease.service.js';
+import type { QueueMetrics } from './queue.metrics.js';
 import type { Lease, LeasedJob } from './queue.types.js';
 import type { LeaseKeeper } from './renewal/lease-keeper.js';
 import type { Loss } from './renewal/messages.js';
@@ -56,7 +56,7 @@ export class ConsumerRunner {
   constructor(
     private readonly queue: string,
     private readonly handler: JobHandler,
-    private readonly queues: QueueService,
+    private readonly leasing: LeaseService,
     private readonly leases: LeaseKeeper,
     private readonly metrics: QueueMetrics,
     { concurrency = 1, leaseSeconds = 60, maxHoldSeconds = 3600 }: ConsumerOptions,
@@ -91,7 +91,7 @@ export class ConsumerRunner {
       [...this.#running].map(async ({ projectId, job, abort, drop }) => {
         drop();
         abort.abort(new Error('the process stops'));
-        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
+        await this.leasing.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
       }),
     );
   }
@@ -110,7 +110,7 @@ export class ConsumerRunner {
       const max = this.#ring.size > 1 ? 1 : Math.min(this.#slots - this.#running.size, MAX_BATCH);
       try {
         await this.#take(projectId, () =>
-          this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
+          this.leasing.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
         );
       } catch (error) {
         // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
@@ -125,7 +125,7 @@ export class ConsumerRunner {
   async #take(projectId: ProjectId, lease: () => Promise<Lease>): Promise<void> {
     this.#heard.delete(projectId);
     const found = await lease();
-    if (this.#stopping) return this.queues.release(projectId, this.queue, found);
+    if (this.#stopping) return this.leasing.release(projectId, this.queue, found);
     this.#ring.setWeight(projectId, found.weight);
     if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
     if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
@@ -189,7 +189,7 @@ export class ConsumerRunner {
         return await send();
       } catch (error) {
         if (signal.aborted || !isAppError(error, 'redis_unavailable')) throw error;
-        send = () => this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+        send = () => this.leasing.ack(projectId, this.queue, jobId, leaseToken, result);
         await pause(ACK_AGAIN_MS);
       }
     }
@@ -199,17 +199,17 @@ export class ConsumerRunner {
   async #done(projectId: ProjectId, job: LeasedJob, result: unknown): Promise<void> {
     const { jobId, leaseToken } = job;
     if (this.#stopping || this.#ring.next() !== projectId)
-      return this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+      return this.leasing.ack(projectId, this.queue, jobId, leaseToken, result);
     const options = { leaseSeconds: this.#leaseSeconds };
     await this.#take(projectId, () =>
-      this.queues.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
+      this.leasing.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
     );
   }
 
   async #fail(projectId: ProjectId, job: LeasedJob, error: unknown): Promise<void> {
     const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_ERROR);
     try {
-      await this.queues.nack(projectId, this.queue, job.jobId, job.leaseToken, { error: message });
+      await this.leasing.nack(projectId, this.queue, job.jobId, job.leaseToken, { error: message });
     } catch (failure) {
       // The lease will expire, and the job comes back.
       this.#log.warn({

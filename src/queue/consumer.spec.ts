@@ -11,6 +11,7 @@ import { type JobHandler, QueueConsumer } from './queue-consumer.decorator.js';
 import { QueueKeys } from './queue.keys.js';
 import { QueueModule } from './queue.module.js';
 import { QueueRegistry } from './queue.registry.js';
+import { LeaseService } from './lease.service.js';
 import { QueueService } from './queue.service.js';
 import type { LeasedJob } from './queue.types.js';
 
@@ -190,7 +191,7 @@ describe('@QueueConsumer', () => {
     });
     await using app = await TestApp.start({ extensions: [module], servers: { state: redis } });
     const queues = app.get(QueueService);
-    const acks = vi.spyOn(queues, 'ack');
+    const acks = vi.spyOn(app.get(LeaseService), 'ack');
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
     await until(() => runs === 1, 'the handler works');

@@ -47,6 +47,19 @@ export interface LeaseReply {
 /** What an ack or nack did: it ended this attempt; or nothing, being a repetition, or with a token that is not the lease's. */
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'repeated' | 'stale';
 
+/** An ack as the scripts take it. */
+export interface Ack {
+  readonly jobId: string;
+  readonly token: string;
+  readonly result: string;
+}
+
+/** What became of each ack, and the lease that came with them, unless all were stale. */
+export interface AckedAndLeased {
+  readonly endings: readonly Ending[];
+  readonly lease?: LeaseReply;
+}
+
 /** The record of a job, and where it is. Numbers: -1 for what is not there; texts: ''. */
 export interface JobRecord {
   readonly position: number;
@@ -143,6 +156,10 @@ export function ending(word: string): Ending {
   if (letter === 'r') return 'repeated';
   const state = stateOf(letter);
   return word.length === 1 ? { state } : { state, operationId: word.slice(1) };
+}
+
+export function ackArgs(acks: readonly Ack[]): string[] {
+  return acks.flatMap(({ jobId, token, result }) => [jobId, token, result]);
 }
 
 export function pairs(flat: readonly string[]): [string, string][] {

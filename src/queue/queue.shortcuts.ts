@@ -5,8 +5,11 @@ import type { AppConfig } from '../config/app-config.js';
 import type { ScriptRunner } from '../redis/script-runner.js';
 import type { Places } from './queue.keys.js';
 import {
+  type Ack,
+  type AckedAndLeased,
   type Ending,
   ending,
+  ackArgs,
   type LeasedReply,
   type LeaseReply,
   leaseReply,
@@ -30,12 +33,6 @@ interface Added {
   readonly places: Places;
   readonly jobs: readonly RawJob[];
   readonly ids: readonly string[];
-}
-
-export interface Ack {
-  readonly jobId: string;
-  readonly token: string;
-  readonly result: string;
 }
 
 interface Done {
@@ -63,9 +60,9 @@ export class QueueShortcuts {
         items.map(({ ack }) => ack),
       ),
   );
-  readonly #going = new Gathering<Done, { ending: Ending; lease?: LeaseReply } | undefined>(
+  readonly #going = new Gathering<Done, AckedAndLeased | undefined>(
     ({ asked, ack }) => Math.max(1 / CALLS, asked.max / 10, ack.result.length / BATCH_CHARS),
-    (items) => this.#now(this.#ackAndLease(items)),
+    (items) => this.#ackAndLeaseEach(items),
   );
 
   constructor(
@@ -94,18 +91,15 @@ export class QueueShortcuts {
   }
 
   async ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
-    const reply = await this.#now(this.runner.run(ackJobs, { keys: places, args: { acks: flat(acks) } }));
+    const reply = await this.#now(this.runner.run(ackJobs, { keys: places, args: { acks: ackArgs(acks) } }));
     return (reply as string[]).map(ending);
   }
 
-  /** @returns no `lease` with a stale token. */
-  async ackAndLease(
-    places: Places,
-    asked: LeaseRequest,
-    ack: Ack,
-  ): Promise<{ ending: Ending; lease?: LeaseReply } | undefined> {
+  /** @returns no `lease` when all tokens are stale. */
+  async ackAndLease(places: Places, asked: LeaseRequest, acks: readonly Ack[]): Promise<AckedAndLeased | undefined> {
     if (!this.#straight(places, asked)) return undefined;
-    return this.#going.ask(`${asked.max} ${asked.leaseMs} ${places.list}`, { places, asked, ack });
+    if (acks.length > 1) return this.#ackAndLease(places, asked, acks, asked.max);
+    return this.#going.ask(`${asked.max} ${asked.leaseMs} ${places.list}`, { places, asked, ack: acks[0]! });
   }
 
   bounds({ leaseMs }: LeaseRequest, token: string) {
@@ -128,22 +122,34 @@ export class QueueShortcuts {
     return items.map(() => (reply === ASK_WHOLE ? undefined : reply !== FULL));
   }
 
-  async #ackAndLease(items: readonly Done[]): Promise<({ ending: Ending; lease?: LeaseReply } | undefined)[]> {
-    const { places, asked } = items[0]!;
+  async #ackAndLease(
+    places: Places,
+    asked: LeaseRequest,
+    acks: readonly Ack[],
+    most: number,
+  ): Promise<AckedAndLeased | undefined> {
     const token = randomToken();
-    const args = { ...this.bounds(asked, token), wanted: asked.max, acks: flat(items.map(({ ack }) => ack)) };
-    const reply = await this.runner.run(ackAndLease, { keys: places, args });
-    if (reply === ASK_WHOLE) return items.map(() => this.#detour(places));
+    const args = { ...this.bounds(asked, token), wanted: asked.max, most, acks: ackArgs(acks) };
+    const reply = await this.#now(this.runner.run(ackAndLease, { keys: places, args }));
+    if (reply === ASK_WHOLE) return this.#detour(places);
     const [words, ...leased] = reply as [string[], ...LeasedReply];
     const endings = words.map(ending);
-    if (leased.length === 0) return endings.map((each) => ({ ending: each }));
-    const lease = leaseReply((n) => token + n, leased);
-    if (items.length === 1) return [{ ending: endings[0]!, lease }];
+    return leased.length === 0 ? { endings } : { endings, lease: leaseReply((n) => token + n, leased) };
+  }
+
+  // The calls of several workers: each gets jobs of its own.
+  async #ackAndLeaseEach(items: readonly Done[]): Promise<(AckedAndLeased | undefined)[]> {
+    const { places, asked } = items[0]!;
+    const acks = items.map(({ ack }) => ack);
+    const reply = await this.#ackAndLease(places, asked, acks, asked.max * items.length);
+    if (!reply?.lease || items.length === 1)
+      return acks.map((_, i) => reply && { ...reply, endings: [reply.endings[i]!] });
+    const { endings, lease } = reply;
     let given = 0;
     const answers = endings.map((each) => {
-      if (each === 'stale') return { ending: each };
+      if (each === 'stale') return { endings: [each] };
       const jobs = lease.jobs.slice(given, (given += asked.max));
-      return { ending: each, lease: { ...lease, jobs } };
+      return { endings: [each], lease: { ...lease, jobs } };
     });
     // A reply holds 1 MiB: for who comes last there may be jobs nevertheless.
     return lease.jobs.length === 0
@@ -173,8 +179,4 @@ export class QueueShortcuts {
   #detour(places: Places): undefined {
     this.#detours.set(places, DETOUR);
   }
-}
-
-function flat(acks: readonly Ack[]): string[] {
-  return acks.flatMap(({ jobId, token, result }) => [jobId, token, result]);
 }

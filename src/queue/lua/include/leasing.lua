@@ -64,16 +64,16 @@ local function take_one(o, spare)
   return n.list > 0 and take_head(o, spare)
 end
 
--- Up to one job for each unused id in ARGV from o.ids on. Returns id, attempt, raw, operation, deadline_ms, created_ms of each.
+-- Up to o.wanted jobs; o.id with a number is the id of a task of others. Returns id, attempt, raw, operation, deadline_ms, created_ms of each.
 local function take(o, settings)
-  local wanted = math.min(#ARGV - o.ids + 1, o.max_leased - n.leases)
+  local wanted = math.min(o.wanted, o.max_leased - n.leases)
   if settings.paused or n.dead >= o.max_dead then wanted = 0 end
   if (settings.order or o.order) == 'strict' then
     wanted = (n.leases > 0 or call('EXISTS', o.hold) == 1) and 0 or math.min(wanted, 1)
   end
   o.deadline = now_ms + o.lease_ms
-  for i = 0, #ARGV - o.ids do
-    if #leased >= 2 * wanted or not take_one(o, ARGV[o.ids + i]) then break end
+  for i = 1, o.wanted do
+    if #leased >= 2 * wanted or not take_one(o, o.id .. i) then break end
   end
   if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end
   return lines
