@@ -27,8 +27,16 @@ export interface Settled {
   readonly buried: readonly { readonly jobId: string; readonly operationId?: string }[];
 }
 
-/** The next due moment, the weight, and six values for each job: id, attempt, raw, operation, deadline, creation. */
-export type LeasedReply = [due: number, weight: string, ...jobs: (string | number)[]];
+/** A deadline is text where it is a score. */
+type JobReply = [
+  id: string,
+  attempt: number,
+  raw: string,
+  operation: string,
+  deadline: number | string,
+  created: number,
+];
+export type LeasedReply = [due: number, weight: string, jobs: JobReply[]];
 /** What a script that dealt with everything says before that. */
 export type WholeReply = [report: Report, unreadable: number, nonce: number, token: string, ...leased: LeasedReply];
 
@@ -96,23 +104,13 @@ export function stateOf(letter: string): JobState {
 
 const NOTHING_SETTLED: Settled = { expired: 0, buried: [] };
 
-/** @param tokenOf the token of the nth job, from 1 on. */
-export function leaseReply(tokenOf: (n: number) => string, [due, weight, ...values]: LeasedReply): LeaseReply {
-  const jobs: LeaseReply['jobs'][number][] = [];
-  for (let i = 0; i < values.length; i += 6) {
-    const operationId = values[i + 3] as string;
-    jobs.push({
-      jobId: values[i] as string,
-      attempt: values[i + 1] as number,
-      raw: values[i + 2] as string,
-      leaseToken: tokenOf(i / 6 + 1),
-      expiresAt: Number(values[i + 4]),
-      createdAt: values[i + 5] as number,
-      ...(operationId === '' ? {} : { operationId }),
-    });
-  }
+/** @param tokenOf the token of the nth job, from 0 on. */
+export function leaseReply(tokenOf: (n: number) => string, [due, weight, jobs]: LeasedReply): LeaseReply {
   return {
-    jobs,
+    jobs: jobs.map(([jobId, attempt, raw, operationId, deadline, createdAt], n) => {
+      const job = { jobId, attempt, raw, leaseToken: tokenOf(n), expiresAt: Number(deadline), createdAt };
+      return operationId === '' ? job : { ...job, operationId };
+    }),
     nextDue: due < 0 ? undefined : due,
     settled: NOTHING_SETTLED,
     unreadable: 0,
@@ -147,6 +145,11 @@ export function jobRecord(values: Exclude<RecordReply, []>): JobRecord {
     operationId,
     result,
   };
+}
+
+/** The token of the nth job, from 0 on, that a short script leased with `token`. */
+export function tokenOfEach(token: string): (n: number) => string {
+  return (n) => token + String.fromCharCode(97 + n);
 }
 
 /** @param word the letter of its state, `r` for a repetition, `s` for a stale token; behind it the operation. */

@@ -15,6 +15,7 @@ import {
   leaseReply,
   type LeaseRequest,
   type RawJob,
+  tokenOfEach,
 } from './queue.replies.js';
 import { ackAndLease, ackJobs, enqueuePlain, leaseHead } from './queue.scripts.js';
 
@@ -83,7 +84,7 @@ export class QueueShortcuts {
     const asking = this.runner.run(leaseHead, { keys: places, args });
     const reply = await (asked.max >= CALLS ? this.#now(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
-    return leaseReply((n) => token + n, reply as LeasedReply);
+    return leaseReply(tokenOfEach(token), reply as LeasedReply);
   }
 
   ackOne(places: Places, ack: Ack): Promise<Ending> {
@@ -132,9 +133,9 @@ export class QueueShortcuts {
     const args = { ...this.bounds(asked, token), wanted: asked.max, most, acks: ackArgs(acks) };
     const reply = await this.#now(this.runner.run(ackAndLease, { keys: places, args }));
     if (reply === ASK_WHOLE) return this.#detour(places);
-    const [words, ...leased] = reply as [string[], ...LeasedReply];
+    const [words, ...leased] = reply as [string[], ...(LeasedReply | [])];
     const endings = words.map(ending);
-    return leased.length === 0 ? { endings } : { endings, lease: leaseReply((n) => token + n, leased) };
+    return leased.length === 0 ? { endings } : { endings, lease: leaseReply(tokenOfEach(token), leased) };
   }
 
   // The calls of several workers: each gets jobs of its own.

@@ -130,7 +130,7 @@ export class QueueStore {
         id: randomId(),
         acks: ackArgs(acks),
       },
-    })) as [string[], ...WholeReply];
+    })) as [string[], ...(WholeReply | [])];
     const endings = words.map(ending);
     return whole.length === 0 ? { endings } : { endings, lease: wholeLeaseReply(whole) };
   }

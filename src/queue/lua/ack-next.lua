@@ -14,7 +14,7 @@
 -- KEYS[10] settings   proj:<p>:config:queue:<q>    HASH paused, order, weight
 -- KEYS[11] purged     proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] token      of this lease, never used before; each job's is this and its number, from 1 on
+-- ARGV[2] token      of this lease, never used before; each job's is this and a letter, from a on
 -- ARGV[3] lease_ms   ms
 -- ARGV[4] max_leased bound on jobs in flight
 -- ARGV[5] max_dead   bound on dead letters, at which nothing more is leased
@@ -35,4 +35,4 @@ local token, lease_ms, max_leased, max_dead, wanted = ARGV[2], ARGV[3] + 0, ARGV
 if whole then return 0 end
 -- @include "./end-write"
 -- @include "./head-take"
-return { endings, due, weight, unpack(lines, 1, 6 * take) }
+return { endings, due, weight, jobs }

@@ -30,8 +30,8 @@
 -- ARGV[10] wanted    1 to 10 jobs
 -- ARGV[11] id        unused; with its number behind it, the id of a task of others
 -- ARGV[12..] acks... three each: job, token, result as JSON or ''
--- Returns {{ending as of `ack`, …}, report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, job…}, a job being id, attempt, raw,
--- operation, deadline_ms, created_ms; {{…}} when all acks are stale; LATE, WRONGTYPE.
+-- Returns {{ending as of `ack`, …}, report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, {job, …}}, a job being {id, attempt,
+-- raw, operation, deadline_ms, created_ms}; {{…}} when all acks are stale; LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 26 and 7; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
@@ -61,9 +61,7 @@ if ARGV[9] == '1' then
     local j = job(id)
     if j and j.state == 'l' and j.token == former then
       token = former
-      for _, value in ipairs({ id, j.attempts, bytes_of(id, j), j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }) do
-        jobs[#jobs + 1] = value
-      end
+      jobs[#jobs + 1] = { id, j.attempts, bytes_of(id, j), j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }
     end
   end
 end
@@ -74,9 +72,9 @@ if #jobs == 0 then
   }, settings)
   if ARGV[9] == '1' and #jobs > 0 then
     local ids = {}
-    for i = 1, #jobs, 6 do ids[#ids + 1] = jobs[i] end
+    for i = 1, #jobs do ids[i] = jobs[i][1] end
     call('HSET', KEYS[14], 'token', token, 'ids', table.concat(ids, ','))
   end
 end
 close()
-return { endings, report, unread, nonce, token, next_due(), settings.weight, unpack(jobs) }
+return { endings, report, unread, nonce, token, next_due(), settings.weight, jobs }
