@@ -19,6 +19,13 @@ async function enqueue({ project, bytes, count, inFlight, batch }) {
   return timed(count / batch, inFlight, () => queues.enqueue(parseProjectId(project), QUEUE, jobs));
 }
 
+/** Adds a batch to each project. */
+async function fill({ projects, bytes, batch }) {
+  const jobs = Array.from({ length: batch }, () => ({ task: taskOf(bytes) }));
+  const rest = [...projects];
+  return timed(projects.length, 8, () => queues.enqueue(parseProjectId(rest.pop()), QUEUE, jobs));
+}
+
 /** One by one: each ack leases the next job. */
 async function work({ project, inFlight }) {
   const projectId = parseProjectId(project);
@@ -46,4 +53,4 @@ async function workInBatches({ project, inFlight, batch }) {
   return performance.now() - start;
 }
 
-serve({ enqueue, work, workInBatches }, () => app.close());
+serve({ enqueue, fill, work, workInBatches }, () => app.close());
