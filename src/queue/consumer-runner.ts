@@ -49,8 +49,9 @@ export class ConsumerRunner {
   readonly #slots: number;
   readonly #leaseSeconds: number;
   readonly #hold: { leaseMs: number; maxHoldMs: number };
-  #pumping = false;
-  #pumped: Promise<void> | undefined;
+  /** Leases on their way, at most one for each project, and the slots that they may fill. */
+  readonly #asking = new Map<ProjectId, Promise<void>>();
+  #reserved = 0;
   #stopping = false;
 
   constructor(
@@ -80,7 +81,7 @@ export class ConsumerRunner {
     this.#ring.clear();
     for (const timer of this.#due.values()) clearTimeout(timer);
     // A lease that is on its way is given back before the connection closes.
-    await this.#pumped;
+    await Promise.all(this.#asking.values());
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs);
@@ -96,35 +97,52 @@ export class ConsumerRunner {
     );
   }
 
-  // One loop at a time.
+  // Asks for those whose turn it is, while there are slots; nobody waits for the answer to another. While several projects
+  // are ready they get one job each turn, or a batch would run ahead of its credit.
   #pump(): void {
-    if (!this.#pumping) this.#pumped = this.#serve();
+    while (!this.#stopping) {
+      const free = this.#slots - this.#running.size - this.#reserved;
+      if (free <= 0) return;
+      const projectId = this.#ring.next();
+      if (projectId === undefined || this.#asking.has(projectId)) return;
+      const max = this.#ring.size > 1 ? 1 : Math.min(free, MAX_BATCH);
+      const asked = this.#ask(projectId, max).finally(() => {
+        this.#asking.delete(projectId);
+        this.#pump();
+      });
+      this.#asking.set(projectId, asked);
+    }
   }
 
-  // While several projects are ready they get one job each turn, or a batch would run ahead of its credit.
-  async #serve(): Promise<void> {
-    this.#pumping = true;
-    while (!this.#stopping && this.#running.size < this.#slots) {
-      const projectId = this.#ring.next();
-      if (projectId === undefined) break;
-      const max = this.#ring.size > 1 ? 1 : Math.min(this.#slots - this.#running.size, MAX_BATCH);
-      try {
-        await this.#take(projectId, () =>
-          this.leasing.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
-        );
-      } catch (error) {
-        // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
-        this.#ring.leave(projectId);
-        this.#log.debug((error as Error).message);
-      }
+  async #ask(projectId: ProjectId, max: number): Promise<void> {
+    const answered = this.#ring.hold(projectId);
+    this.#reserved += max;
+    try {
+      await this.#take(
+        projectId,
+        () => this.leasing.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
+        () => {
+          answered();
+          this.#reserved -= max;
+        },
+      );
+    } catch (error) {
+      // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
+      this.#ring.leave(projectId);
+      this.#log.debug((error as Error).message);
     }
-    this.#pumping = false;
   }
 
   // Starts what a lease brings; who has nothing to give leaves the ring.
-  async #take(projectId: ProjectId, lease: () => Promise<Lease>): Promise<void> {
+  // `answered` comes before anything else can see a slot that is neither reserved nor used.
+  async #take(projectId: ProjectId, lease: () => Promise<Lease>, answered?: () => void): Promise<void> {
     this.#heard.delete(projectId);
-    const found = await lease();
+    let found: Lease;
+    try {
+      found = await lease();
+    } finally {
+      answered?.();
+    }
     if (this.#stopping) return this.leasing.release(projectId, this.queue, found);
     this.#ring.setWeight(projectId, found.weight);
     if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);

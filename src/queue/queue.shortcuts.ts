@@ -51,19 +51,22 @@ export class QueueShortcuts {
   readonly #adding = new Gathering<Added, boolean | undefined>(
     ({ jobs }) =>
       Math.max(1 / CALLS, jobs.length / 100, jobs.reduce((sum, { raw }) => sum + raw.length, 0) / BATCH_CHARS),
-    (items) => this.#now(this.#add(items)),
+    (items) => this.#add(items),
+    () => this.runner.flush('state'),
   );
   readonly #acking = new Gathering<{ places: Places; ack: Ack }, Ending>(
     ({ ack }) => Math.max(1 / CALLS, ack.result.length / BATCH_CHARS),
     (items) =>
-      this.ack(
+      this.#ack(
         items[0]!.places,
         items.map(({ ack }) => ack),
       ),
+    () => this.runner.flush('state'),
   );
   readonly #going = new Gathering<Done, AckedAndLeased | undefined>(
     ({ asked, ack }) => Math.max(1 / CALLS, asked.max / 10, ack.result.length / BATCH_CHARS),
     (items) => this.#ackAndLeaseEach(items),
+    () => this.runner.flush('state'),
   );
 
   constructor(
@@ -82,7 +85,7 @@ export class QueueShortcuts {
     const token = randomToken();
     const args = { ...this.bounds(asked, token), wanted: asked.max };
     const asking = this.runner.run(leaseHead, { keys: places, args });
-    const reply = await (asked.max >= CALLS ? this.#now(asking) : asking);
+    const reply = await (asked.max >= CALLS ? this.#begin(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
     return leaseReply(tokenOfEach(token), reply as LeasedReply);
   }
@@ -91,20 +94,24 @@ export class QueueShortcuts {
     return this.#acking.ask(places.list, { places, ack });
   }
 
-  async ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
-    const reply = await this.#now(this.runner.run(ackJobs, { keys: places, args: { acks: ackArgs(acks) } }));
-    return (reply as string[]).map(ending);
+  ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
+    return this.#begin(this.#ack(places, acks));
   }
 
   /** @returns no `lease` when all tokens are stale. */
   async ackAndLease(places: Places, asked: LeaseRequest, acks: readonly Ack[]): Promise<AckedAndLeased | undefined> {
     if (!this.#straight(places, asked)) return undefined;
-    if (acks.length > 1) return this.#ackAndLease(places, asked, acks, asked.max);
+    if (acks.length > 1) return this.#begin(this.#ackAndLease(places, asked, acks, asked.max));
     return this.#going.ask(`${asked.max} ${asked.leaseMs} ${places.list}`, { places, asked, ack: acks[0]! });
   }
 
   bounds({ leaseMs }: LeaseRequest, token: string) {
     return { token, lease_ms: leaseMs, max_leased: this.config.QUEUE_MAX_LEASED, max_dead: MAX_DEAD };
+  }
+
+  async #ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
+    const reply = await this.runner.run(ackJobs, { keys: places, args: { acks: ackArgs(acks) } });
+    return (reply as string[]).map(ending);
   }
 
   async #add(items: readonly Added[]): Promise<(boolean | undefined)[]> {
@@ -131,7 +138,7 @@ export class QueueShortcuts {
   ): Promise<AckedAndLeased | undefined> {
     const token = randomToken();
     const args = { ...this.bounds(asked, token), wanted: asked.max, most, acks: ackArgs(acks) };
-    const reply = await this.#now(this.runner.run(ackAndLease, { keys: places, args }));
+    const reply = await this.runner.run(ackAndLease, { keys: places, args });
     if (reply === ASK_WHOLE) return this.#detour(places);
     const [words, ...leased] = reply as [string[], ...(LeasedReply | [])];
     const endings = words.map(ending);
@@ -172,7 +179,7 @@ export class QueueShortcuts {
   }
 
   // Either the turn is over, or there is more to prepare, and Redis begins meanwhile.
-  #now<T>(asked: Promise<T>): Promise<T> {
+  #begin<T>(asked: Promise<T>): Promise<T> {
     this.runner.flush('state');
     return asked;
   }
