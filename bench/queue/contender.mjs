@@ -15,17 +15,34 @@ export async function timed(count, inFlight, work) {
   return performance.now() - start;
 }
 
-/** @param phases by name: `async (options) => milliseconds`. */
+/** @param phases by name: `async (options) => milliseconds`, or figures of its own. */
 export function serve(phases, close) {
   process.on('message', async ({ phase, options }) => {
     try {
-      process.send({ ms: await phases[phase](options) });
+      process.send({ answer: await phases[phase](options) });
     } catch (error) {
       process.send({ error: error.stack });
     }
   });
   process.on('SIGTERM', () => void close().then(() => process.exit(0)));
   process.send('ready');
+}
+
+/** For workers that run by themselves: `drained` answers when `done` was called `count` times since the last one. */
+export function counter() {
+  let left = 0;
+  let finish = () => undefined;
+  return {
+    done() {
+      left -= 1;
+      if (left === 0) finish();
+    },
+    drained: ({ count }) =>
+      new Promise((resolve) => {
+        left += count;
+        finish = resolve;
+      }),
+  };
 }
 
 /** A task whose JSON has about `bytes` bytes. */

@@ -1,9 +1,10 @@
 // BullMQ as its documentation shows it: a Queue that adds, a Worker that processes; history bounded as ours is.
+import { Redis } from 'ioredis';
 import { Queue, Worker } from 'bullmq';
 import { serve, taskOf, timed } from './contender.mjs';
 
-const url = new URL(process.env.REDIS_URL);
-const connection = { host: url.hostname, port: Number(url.port), username: url.username, password: url.password };
+const connection = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null });
+connection.setMaxListeners(0);
 const HISTORY = { age: 3600, count: 10_000 };
 const opened = new Map();
 
@@ -23,6 +24,15 @@ async function enqueue({ project, bytes, count, inFlight, batch }) {
   if (batch === 1) return timed(count, inFlight, () => queue.add('job', data));
   const jobs = Array.from({ length: batch }, () => ({ name: 'job', data }));
   return timed(count / batch, inFlight, () => queue.addBulk(jobs));
+}
+
+async function fill({ projects, bytes, batch }) {
+  const rest = [...projects];
+  return timed(projects.length, 8, () => {
+    const project = rest.pop();
+    const data = { project_id: project, ...taskOf(bytes) };
+    return queueOf(project).addBulk(Array.from({ length: batch }, () => ({ name: 'job', data })));
+  });
 }
 
 async function work({ project, inFlight, count }) {
@@ -45,6 +55,7 @@ async function work({ project, inFlight, count }) {
 // It takes jobs one by one; as many at a time as our batches hold.
 const workInBatches = ({ project, inFlight, batch, count }) => work({ project, inFlight: inFlight * batch, count });
 
-serve({ enqueue, work, workInBatches }, async () => {
+serve({ enqueue, fill, work, workInBatches }, async () => {
   await Promise.all([...opened.values()].map((queue) => queue.close()));
+  connection.disconnect();
 });

@@ -21,6 +21,20 @@ describe('calls of one turn', () => {
     expect(batches).toEqual([[1, 2, 3]]);
   });
 
+  it('are handed over together at the end of the turn', async () => {
+    const events: string[] = [];
+    const gathering = new Gathering<number, number>(
+      () => 1 / 2,
+      async (items) => {
+        events.push(items.join('+'));
+        return items;
+      },
+      () => events.push('go'),
+    );
+    await Promise.all([1, 2, 3].map((item) => gathering.ask(`${item % 2}`, item)).concat(gathering.ask('other', 4)));
+    expect(events).toEqual(['1+3', 'go', '2', '4', 'go']);
+  });
+
   it('stay in their groups and in their order, and a full batch goes at once', async () => {
     const { batches, ask } = recording(2);
     const asked = [ask('a', 1), ask('b', 2), ask('a', 3)];

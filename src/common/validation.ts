@@ -2,6 +2,7 @@ import { ValidationPipe, type ValidationError } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { getMetadataStorage, type MetadataStorage, validateSync } from 'class-validator';
 import { AppError, type FieldError } from './app-error.js';
+import { quicklyValid } from './quick-check.js';
 
 /** Strict rules for bodies and queries: unknown fields are refused, nothing is coerced but query strings. */
 const STRICT = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true } as const;
@@ -23,6 +24,7 @@ export function check<T extends object>(type: new () => T, plain: unknown, { str
     return [{ field: '', message: 'must be a JSON object' }];
   }
   const instance = plainToInstance(type, plain);
+  if (quicklyValid(type, instance, strict)) return instance;
   const errors = validateSync(instance, strict ? STRICT : { forbidUnknownValues: true });
   return errors.length === 0 ? instance : flatten(errors);
 }

@@ -1,10 +1,10 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { ConsumerRunner } from './consumer-runner.js';
+import { LeaseService } from './lease.service.js';
 import { type ConsumerOptions, type JobHandler, QUEUE_CONSUMER } from './queue-consumer.decorator.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import { QueueService } from './queue.service.js';
 import { ReadyProjects } from './ready-projects.js';
 import { LeaseKeeper } from './renewal/lease-keeper.js';
 
@@ -17,7 +17,7 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
 
   constructor(
     private readonly discovery: DiscoveryService,
-    private readonly queues: QueueService,
+    private readonly leasing: LeaseService,
     private readonly registry: QueueRegistry,
     private readonly projects: ReadyProjects,
     private readonly leases: LeaseKeeper,
@@ -35,7 +35,7 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy {
       const runner = new ConsumerRunner(
         options.queue,
         instance as JobHandler,
-        this.queues,
+        this.leasing,
         this.leases,
         this.metrics,
         options,

@@ -5,8 +5,8 @@ import type { ProjectId } from '../common/project-id.js';
 import { monotonicMs } from '../common/time.js';
 import type { ConsumerOptions, JobHandler } from './queue-consumer.decorator.js';
 import { FairRing } from './fair-ring.js';
-import { QueueMetrics } from './queue.metrics.js';
-import { QueueService } from './queue.service.js';
+import type { LeaseService } from './lease.service.js';
+import type { QueueMetrics } from './queue.metrics.js';
 import type { Lease, LeasedJob } from './queue.types.js';
 import type { LeaseKeeper } from './renewal/lease-keeper.js';
 import type { Loss } from './renewal/messages.js';
@@ -49,14 +49,15 @@ export class ConsumerRunner {
   readonly #slots: number;
   readonly #leaseSeconds: number;
   readonly #hold: { leaseMs: number; maxHoldMs: number };
-  #pumping = false;
-  #pumped: Promise<void> | undefined;
+  /** Leases on their way, at most one for each project, and the slots that they may fill. */
+  readonly #asking = new Map<ProjectId, Promise<void>>();
+  #reserved = 0;
   #stopping = false;
 
   constructor(
     private readonly queue: string,
     private readonly handler: JobHandler,
-    private readonly queues: QueueService,
+    private readonly leasing: LeaseService,
     private readonly leases: LeaseKeeper,
     private readonly metrics: QueueMetrics,
     { concurrency = 1, leaseSeconds = 60, maxHoldSeconds = 3600 }: ConsumerOptions,
@@ -80,7 +81,7 @@ export class ConsumerRunner {
     this.#ring.clear();
     for (const timer of this.#due.values()) clearTimeout(timer);
     // A lease that is on its way is given back before the connection closes.
-    await this.#pumped;
+    await Promise.all(this.#asking.values());
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs);
@@ -91,41 +92,58 @@ export class ConsumerRunner {
       [...this.#running].map(async ({ projectId, job, abort, drop }) => {
         drop();
         abort.abort(new Error('the process stops'));
-        await this.queues.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
+        await this.leasing.release(projectId, this.queue, { jobs: [job], nonce: 0, weight: 1 });
       }),
     );
   }
 
-  // One loop at a time.
+  // Asks for those whose turn it is, while there are slots; nobody waits for the answer to another. While several projects
+  // are ready they get one job each turn, or a batch would run ahead of its credit.
   #pump(): void {
-    if (!this.#pumping) this.#pumped = this.#serve();
+    while (!this.#stopping) {
+      const free = this.#slots - this.#running.size - this.#reserved;
+      if (free <= 0) return;
+      const projectId = this.#ring.next();
+      if (projectId === undefined || this.#asking.has(projectId)) return;
+      const max = this.#ring.size > 1 ? 1 : Math.min(free, MAX_BATCH);
+      const asked = this.#ask(projectId, max).finally(() => {
+        this.#asking.delete(projectId);
+        this.#pump();
+      });
+      this.#asking.set(projectId, asked);
+    }
   }
 
-  // While several projects are ready they get one job each turn, or a batch would run ahead of its credit.
-  async #serve(): Promise<void> {
-    this.#pumping = true;
-    while (!this.#stopping && this.#running.size < this.#slots) {
-      const projectId = this.#ring.next();
-      if (projectId === undefined) break;
-      const max = this.#ring.size > 1 ? 1 : Math.min(this.#slots - this.#running.size, MAX_BATCH);
-      try {
-        await this.#take(projectId, () =>
-          this.queues.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
-        );
-      } catch (error) {
-        // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
-        this.#ring.leave(projectId);
-        this.#log.debug((error as Error).message);
-      }
+  async #ask(projectId: ProjectId, max: number): Promise<void> {
+    const answered = this.#ring.hold(projectId);
+    this.#reserved += max;
+    try {
+      await this.#take(
+        projectId,
+        () => this.leasing.lease(projectId, this.queue, { max, leaseSeconds: this.#leaseSeconds }),
+        () => {
+          answered();
+          this.#reserved -= max;
+        },
+      );
+    } catch (error) {
+      // A key of this project holds another kind of value, or Redis is away: the sweep calls again while there is work.
+      this.#ring.leave(projectId);
+      this.#log.debug((error as Error).message);
     }
-    this.#pumping = false;
   }
 
   // Starts what a lease brings; who has nothing to give leaves the ring.
-  async #take(projectId: ProjectId, lease: () => Promise<Lease>): Promise<void> {
+  // `answered` comes before anything else can see a slot that is neither reserved nor used.
+  async #take(projectId: ProjectId, lease: () => Promise<Lease>, answered?: () => void): Promise<void> {
     this.#heard.delete(projectId);
-    const found = await lease();
-    if (this.#stopping) return this.queues.release(projectId, this.queue, found);
+    let found: Lease;
+    try {
+      found = await lease();
+    } finally {
+      answered?.();
+    }
+    if (this.#stopping) return this.leasing.release(projectId, this.queue, found);
     this.#ring.setWeight(projectId, found.weight);
     if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
     if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
@@ -189,7 +207,7 @@ export class ConsumerRunner {
         return await send();
       } catch (error) {
         if (signal.aborted || !isAppError(error, 'redis_unavailable')) throw error;
-        send = () => this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+        send = () => this.leasing.ack(projectId, this.queue, jobId, leaseToken, result);
         await pause(ACK_AGAIN_MS);
       }
     }
@@ -199,17 +217,17 @@ export class ConsumerRunner {
   async #done(projectId: ProjectId, job: LeasedJob, result: unknown): Promise<void> {
     const { jobId, leaseToken } = job;
     if (this.#stopping || this.#ring.next() !== projectId)
-      return this.queues.ack(projectId, this.queue, jobId, leaseToken, result);
+      return this.leasing.ack(projectId, this.queue, jobId, leaseToken, result);
     const options = { leaseSeconds: this.#leaseSeconds };
     await this.#take(projectId, () =>
-      this.queues.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
+      this.leasing.ackAndLease(projectId, this.queue, { jobId, leaseToken, result }, options),
     );
   }
 
   async #fail(projectId: ProjectId, job: LeasedJob, error: unknown): Promise<void> {
     const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_ERROR);
     try {
-      await this.queues.nack(projectId, this.queue, job.jobId, job.leaseToken, { error: message });
+      await this.leasing.nack(projectId, this.queue, job.jobId, job.leaseToken, { error: message });
     } catch (failure) {
       // The lease will expire, and the job comes back.
       this.#log.warn({

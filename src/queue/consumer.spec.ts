@@ -11,6 +11,7 @@ import { type JobHandler, QueueConsumer } from './queue-consumer.decorator.js';
 import { QueueKeys } from './queue.keys.js';
 import { QueueModule } from './queue.module.js';
 import { QueueRegistry } from './queue.registry.js';
+import { LeaseService } from './lease.service.js';
 import { QueueService } from './queue.service.js';
 import type { LeasedJob } from './queue.types.js';
 
@@ -116,6 +117,28 @@ describe('@QueueConsumer', () => {
     expect((await look()).lastError).toContain('result');
   });
 
+  it('fills all of its slots, and no more, with the jobs of many projects', async () => {
+    let [running, most] = [0, 0];
+    const handled: string[] = [];
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const { queue, module } = consumerModule({ concurrency: 6 }, async (projectId) => {
+      most = Math.max(most, (running += 1));
+      if (running === 6) open();
+      await opened;
+      running -= 1;
+      handled.push(projectId);
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projects = Array.from({ length: 12 }, newProject);
+    const jobs = Array.from({ length: 5 }, () => ({ task: {} }));
+    await Promise.all(projects.map((projectId) => queues.enqueue(projectId, queue, jobs)));
+    await until(() => handled.length === 60, 'all are done');
+    expect(most).toBe(6);
+    for (const projectId of projects) expect(handled.filter((each) => each === projectId)).toHaveLength(5);
+  });
+
   it('keeps its lease while the handler works, however long', async () => {
     let finish = (): void => undefined;
     const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -190,7 +213,7 @@ describe('@QueueConsumer', () => {
     });
     await using app = await TestApp.start({ extensions: [module], servers: { state: redis } });
     const queues = app.get(QueueService);
-    const acks = vi.spyOn(queues, 'ack');
+    const acks = vi.spyOn(app.get(LeaseService), 'ack');
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
     await until(() => runs === 1, 'the handler works');

@@ -125,7 +125,9 @@ describe('the edge', () => {
   });
 
   it('throws what the contract names, for code as for HTTP', async () => {
-    const refusal = await world.queues.ack(newProject(), 'embeddings', 'none', 'none').catch((error: unknown) => error);
+    const refusal = await world.leasing
+      .ack(newProject(), 'embeddings', 'none', 'none')
+      .catch((error: unknown) => error);
     expect(isAppError(refusal, 'stale_lease')).toBe(true);
   });
 });

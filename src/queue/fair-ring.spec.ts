@@ -76,6 +76,20 @@ describe('the fair ring', () => {
     expect(ring.next()).toBeUndefined();
   });
 
+  it('goes on to the next while one is being asked, whose turn comes back when it had nothing', () => {
+    const ring = ringOf(['a', 'b', 'c']);
+    const asked = Array.from({ length: 3 }, () => {
+      const id = ring.next()!;
+      return { id, answered: ring.hold(id) };
+    });
+    expect(asked.map(({ id }) => id).sort()).toEqual(['a', 'b', 'c']);
+    for (const { id, answered } of asked) {
+      answered();
+      if (id !== 'b') ring.leave(id);
+    }
+    expect(ring.next()).toBe('b');
+  });
+
   it('counts jobs that run at the same time as they start', () => {
     const ring = ringOf(['a', 'b']);
     serve(ring, { a: 10, b: 10 }, 100);

@@ -63,6 +63,16 @@ export class FairRing<T> {
     this.#entry(id).weight = weight;
   }
 
+  /** A job of it is asked for, which nobody else of the ring shall wait for. @returns what to call with the answer. */
+  hold(id: T): () => void {
+    const entry = this.#entry(id);
+    const guess = entry.cost;
+    entry.credit -= guess;
+    return () => {
+      entry.credit += guess;
+    };
+  }
+
   /** A job of it starts. @returns what to call with the milliseconds that it took. */
   charge(id: T): (ms: number) => void {
     const entry = this.#entry(id);

@@ -32,15 +32,15 @@ describe('what is known of finished jobs', () => {
     await using redis = await ownRedis();
     await using app = await TestApp.start({ servers: { state: redis } });
     const world = await QueueWorld.of(app);
-    const { queues, projectId } = world;
+    const { queues, leasing, projectId } = world;
     const ids: string[] = [];
     while (ids.length < HISTORY + 200) {
       const jobs = Array.from({ length: 100 }, () => ({ task: task('d') }));
       ids.push(...(await queues.enqueue(projectId, 'embeddings', jobs)).map(({ jobId }) => jobId));
     }
     const work = async (): Promise<void> => {
-      let { jobs } = await queues.lease(projectId, 'embeddings');
-      while (jobs.length > 0) ({ jobs } = await queues.ackAndLease(projectId, 'embeddings', jobs[0]!));
+      let { jobs } = await leasing.lease(projectId, 'embeddings');
+      while (jobs.length > 0) ({ jobs } = await leasing.ackAndLease(projectId, 'embeddings', jobs[0]!));
     };
     await Promise.all(Array.from({ length: 20 }, work));
     const status = async (id: string): Promise<number> => (await world.owner.get(`${JOBS}/${id}`)).status;

@@ -18,10 +18,11 @@ import {
   ExtendedDto,
   LeaseAnswerDto,
   LeaseDto,
+  LeasedJobDto,
   NackDto,
 } from './dto/lease.dto.js';
-import { toLeasedJobDto } from './queue.mapping.js';
-import { type LeaseOptions, QueueService } from './queue.service.js';
+import { LeaseService } from './lease.service.js';
+import { toAckResults, toLeasedJobDto, toLeaseOptions } from './queue.mapping.js';
 import type { Lease } from './queue.types.js';
 
 /** Pull workers in any language. */
@@ -29,7 +30,7 @@ import type { Lease } from './queue.types.js';
 export class LeaseController {
   constructor(
     private readonly context: ProjectContext,
-    private readonly queues: QueueService,
+    private readonly leasing: LeaseService,
   ) {}
 
   /** Leases jobs from the head, waiting for the first when asked to; 204 when there is none. */
@@ -44,12 +45,10 @@ export class LeaseController {
     @Body() body: LeaseDto,
     @Res({ passthrough: true }) response: Response,
   ): Promise<LeaseAnswerDto | undefined> {
-    return this.#lease(this.context.projectId, queue, response, {
-      max: body.max,
-      leaseSeconds: body.lease_seconds,
-      waitSeconds: body.wait_seconds,
-      ...(body.request_id ? { requestId: body.request_id } : {}),
-    });
+    const { projectId } = this.context;
+    const signal = closeSignal(response);
+    const lease = await this.leasing.lease(projectId, queue, toLeaseOptions(body, signal));
+    return this.#answer(response, this.#give(projectId, queue, signal, lease));
   }
 
   /** Ends a job as done; with `lease_next`, leases the next one in the same call. */
@@ -69,29 +68,33 @@ export class LeaseController {
     const { projectId } = this.context;
     if (body.lease_next) {
       const done = { jobId, leaseToken: body.lease_token, result: body.result };
-      return this.#give(
-        projectId,
-        queue,
-        response,
-        closeSignal(response),
-        await this.queues.ackAndLease(projectId, queue, done),
-      );
+      const signal = closeSignal(response);
+      const lease = await this.leasing.ackAndLease(projectId, queue, done);
+      return this.#answer(response, this.#give(projectId, queue, signal, lease));
     }
-    await this.queues.ack(projectId, queue, jobId, body.lease_token, body.result);
+    await this.leasing.ack(projectId, queue, jobId, body.lease_token, body.result);
     response.status(204);
     return undefined;
   }
 
-  /** Ends up to 100 jobs as done, each by itself. */
+  /** Ends up to 100 jobs as done, each by itself; with `lease`, leases the next ones in the same call. */
   @Post(':queue/acks')
   @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
   @ApiProblems('not_found')
-  async ackBatch(@Param('queue', NamePipe) queue: string, @Body() body: AckBatchDto): Promise<AckResultsDto> {
-    const acks = body.acks.map((ack) => ({ jobId: ack.job_id, leaseToken: ack.lease_token, result: ack.result }));
-    const results = await this.queues.ackBatch(this.context.projectId, queue, acks);
-    return { results: results.map((result, i) => ({ job_id: acks[i]!.jobId, status: result === 'done' ? 204 : 409 })) };
+  async ackBatch(
+    @Param('queue', NamePipe) queue: string,
+    @Body() body: AckBatchDto,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<AckResultsDto> {
+    const { projectId } = this.context;
+    const done = body.acks.map((ack) => ({ jobId: ack.job_id, leaseToken: ack.lease_token, result: ack.result }));
+    if (!body.lease) return toAckResults(done, await this.leasing.ackBatch(projectId, queue, done));
+    const signal = closeSignal(response);
+    const options = toLeaseOptions(body.lease, signal);
+    const { outcomes, lease } = await this.leasing.ackBatchAndLease(projectId, queue, done, options);
+    return { ...toAckResults(done, outcomes), jobs: this.#give(projectId, queue, signal, lease) };
   }
 
   /** Gives a job back as failed: it is retried, or dead when its attempts are used up. */
@@ -105,7 +108,7 @@ export class LeaseController {
     @Param('job_id', NamePipe) jobId: string,
     @Body() body: NackDto,
   ): Promise<void> {
-    await this.queues.nack(this.context.projectId, queue, jobId, body.lease_token, {
+    await this.leasing.nack(this.context.projectId, queue, jobId, body.lease_token, {
       error: body.error,
       retryInSeconds: body.retry_in_seconds,
       dead: body.dead,
@@ -124,7 +127,7 @@ export class LeaseController {
     @Body() body: ExtendDto,
   ): Promise<ExtendedDto> {
     const { projectId } = this.context;
-    const lease = await this.queues.extend(
+    const lease = await this.leasing.extend(
       projectId,
       queue,
       jobId,
@@ -135,37 +138,17 @@ export class LeaseController {
     return { lease_expires_at: rfc3339(lease.expiresAt), cancelled: lease.cancelled };
   }
 
-  async #lease(
-    projectId: ProjectId,
-    queue: string,
-    response: Response,
-    options: LeaseOptions,
-  ): Promise<LeaseAnswerDto | undefined> {
-    const signal = closeSignal(response);
-    return this.#give(
-      projectId,
-      queue,
-      response,
-      signal,
-      await this.queues.lease(projectId, queue, { ...options, signal }),
-    );
-  }
-
   // An answer that nobody received gives its jobs back at once.
-  #give(
-    projectId: ProjectId,
-    queue: string,
-    response: Response,
-    signal: AbortSignal,
-    lease: Lease,
-  ): LeaseAnswerDto | undefined {
-    if (lease.jobs.length === 0) {
-      response.status(204);
-      return undefined;
-    }
-    const giveBack = (): void => void this.queues.release(projectId, queue, lease).catch(() => undefined);
+  #give(projectId: ProjectId, queue: string, signal: AbortSignal, lease: Lease): LeasedJobDto[] {
+    const giveBack = (): void => void this.leasing.release(projectId, queue, lease).catch(() => undefined);
     if (signal.aborted) giveBack();
     else signal.addEventListener('abort', giveBack, { once: true });
-    return { jobs: lease.jobs.map(toLeasedJobDto) };
+    return lease.jobs.map(toLeasedJobDto);
+  }
+
+  #answer(response: Response, jobs: LeasedJobDto[]): LeaseAnswerDto | undefined {
+    if (jobs.length > 0) return { jobs };
+    response.status(204);
+    return undefined;
   }
 }

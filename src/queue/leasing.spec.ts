@@ -30,7 +30,7 @@ describe('a lease', () => {
       const found = await world.lease({ max: 1 });
       if (found.length > 0 && found[0]!.task.doc_id === 'young') {
         // Took the younger while the older was leased: put it back where it was.
-        await world.queues.release(world.projectId, 'embeddings', {
+        await world.leasing.release(world.projectId, 'embeddings', {
           jobs: [
             { ...found[0]!, jobId: found[0]!.job_id, leaseToken: found[0]!.lease_token, expiresAt: 0, attempt: 1 },
           ] as never,
@@ -65,7 +65,7 @@ describe('a lease', () => {
       Array.from({ length: 100 }, () => ({ task: task('same') })),
     );
     const leases = await Promise.all(
-      Array.from({ length: 60 }, () => world.queues.lease(projectId, 'embeddings', { max: 5 })),
+      Array.from({ length: 60 }, () => world.leasing.lease(projectId, 'embeddings', { max: 5 })),
     );
     const ids = leases.flatMap(({ jobs }) => jobs.map((job) => job.jobId));
     expect(ids).toHaveLength(200);

@@ -16,7 +16,7 @@ describe('an owner', () => {
       waiting: 1,
     });
     const waiting = world.lease({ wait_seconds: 20 });
-    await until(() => world.queues['parking'].parked > 0, 'the poll is parked');
+    await until(() => world.parking.parked > 0, 'the poll is parked');
     await world.owner.post('/queues/embeddings/resume').expect(204);
     expect(docs(await waiting)).toEqual(['a']);
   });

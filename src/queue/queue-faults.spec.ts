@@ -42,7 +42,11 @@ describe('queues when Redis fails', () => {
         .send({ lease_token: a.lease_token, lease_seconds: 60 })
         .expect(200);
       await owner.post(`${JOBS}/${a.job_id}/nack`).send({ lease_token: a.lease_token, error: 'x' }).expect(204);
-      await owner.post(`${JOBS}/${b.job_id}/ack`).send({ lease_token: b.lease_token }).expect(204);
+      const acks = [{ job_id: b.job_id, lease_token: b.lease_token }];
+      for (const lease of [{}, { request_id: 'r' }]) {
+        const { body } = await owner.post('/queues/embeddings/acks').send({ acks, lease }).expect(200);
+        expect(body).toEqual({ results: [{ job_id: b.job_id, status: 204 }], jobs: [] });
+      }
     } finally {
       await app.state.config('SET', 'maxmemory', '0');
     }

@@ -1,8 +1,9 @@
 import { rfc3339 } from '../common/time.js';
 import type { EnqueueDto } from './dto/enqueue.dto.js';
-import type { LeasedJobDto } from './dto/lease.dto.js';
+import type { AckResultsDto, LeaseDto, LeasedJobDto } from './dto/lease.dto.js';
+import type { LeaseOptions } from './lease.service.js';
 import type { DeadLetterDto, JobDto, QueueDto } from './dto/queue.dto.js';
-import type { DeadLetter, JobView, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
+import type { AckOutcome, DeadLetter, DoneJob, JobView, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
 
 /** The wire's names and times on one side, the code's on the other. */
 export function toNewJob({ task, options }: EnqueueDto): NewJob {
@@ -13,6 +14,18 @@ export function toNewJob({ task, options }: EnqueueDto): NewJob {
     ...given('maxAttempts', options?.max_attempts),
     ...given('operationId', options?.operation_id),
   };
+}
+
+export function toLeaseOptions(
+  { max, lease_seconds, wait_seconds, request_id }: LeaseDto,
+  signal: AbortSignal,
+): LeaseOptions {
+  const options = { max, leaseSeconds: lease_seconds, waitSeconds: wait_seconds, signal };
+  return { ...options, ...given('requestId', request_id) };
+}
+
+export function toAckResults(done: readonly DoneJob[], outcomes: readonly AckOutcome[]): AckResultsDto {
+  return { results: outcomes.map((one, i) => ({ job_id: done[i]!.jobId, status: one === 'done' ? 204 : 409 })) };
 }
 
 export function toLeasedJobDto(job: LeasedJob): LeasedJobDto {

@@ -6,6 +6,7 @@ import { ConsumerHost } from './consumer-host.js';
 import { EmbeddingsTaskDto } from './dto/task.dto.js';
 import { JobEvents } from './job-events.js';
 import { LeaseController } from './lease.controller.js';
+import { LeaseService } from './lease.service.js';
 import { Parking } from './parking.js';
 import { QueueAdminController } from './queue-admin.controller.js';
 import { QueueAdminService } from './queue-admin.service.js';
@@ -39,12 +40,13 @@ import { WorkSweep } from './work-sweep.js';
     JobEvents,
     QueueMetrics,
     QueueService,
+    LeaseService,
     QueueAdminService,
     ReadyProjects,
     BacklogGauge,
     LeaseKeeper,
     ConsumerHost,
   ],
-  exports: [QueueService, QueueRegistry],
+  exports: [QueueService, LeaseService, QueueRegistry],
 })
 export class QueueModule {}

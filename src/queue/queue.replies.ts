@@ -27,8 +27,16 @@ export interface Settled {
   readonly buried: readonly { readonly jobId: string; readonly operationId?: string }[];
 }
 
-/** The next due moment, the weight, and six values for each job: id, attempt, raw, operation, deadline, creation. */
-export type LeasedReply = [due: number, weight: string, ...jobs: (string | number)[]];
+/** A deadline is text where it is a score. */
+type JobReply = [
+  id: string,
+  attempt: number,
+  raw: string,
+  operation: string,
+  deadline: number | string,
+  created: number,
+];
+export type LeasedReply = [due: number, weight: string, jobs: JobReply[]];
 /** What a script that dealt with everything says before that. */
 export type WholeReply = [report: Report, unreadable: number, nonce: number, token: string, ...leased: LeasedReply];
 
@@ -46,6 +54,19 @@ export interface LeaseReply {
 
 /** What an ack or nack did: it ended this attempt; or nothing, being a repetition, or with a token that is not the lease's. */
 export type Ending = { readonly state: JobState; readonly operationId?: string } | 'repeated' | 'stale';
+
+/** An ack as the scripts take it. */
+export interface Ack {
+  readonly jobId: string;
+  readonly token: string;
+  readonly result: string;
+}
+
+/** What became of each ack, and the lease that came with them, unless all were stale. */
+export interface AckedAndLeased {
+  readonly endings: readonly Ending[];
+  readonly lease?: LeaseReply;
+}
 
 /** The record of a job, and where it is. Numbers: -1 for what is not there; texts: ''. */
 export interface JobRecord {
@@ -83,23 +104,13 @@ export function stateOf(letter: string): JobState {
 
 const NOTHING_SETTLED: Settled = { expired: 0, buried: [] };
 
-/** @param tokenOf the token of the nth job, from 1 on. */
-export function leaseReply(tokenOf: (n: number) => string, [due, weight, ...values]: LeasedReply): LeaseReply {
-  const jobs: LeaseReply['jobs'][number][] = [];
-  for (let i = 0; i < values.length; i += 6) {
-    const operationId = values[i + 3] as string;
-    jobs.push({
-      jobId: values[i] as string,
-      attempt: values[i + 1] as number,
-      raw: values[i + 2] as string,
-      leaseToken: tokenOf(i / 6 + 1),
-      expiresAt: Number(values[i + 4]),
-      createdAt: values[i + 5] as number,
-      ...(operationId === '' ? {} : { operationId }),
-    });
-  }
+/** @param tokenOf the token of the nth job, from 0 on. */
+export function leaseReply(tokenOf: (n: number) => string, [due, weight, jobs]: LeasedReply): LeaseReply {
   return {
-    jobs,
+    jobs: jobs.map(([jobId, attempt, raw, operationId, deadline, createdAt], n) => {
+      const job = { jobId, attempt, raw, leaseToken: tokenOf(n), expiresAt: Number(deadline), createdAt };
+      return operationId === '' ? job : { ...job, operationId };
+    }),
     nextDue: due < 0 ? undefined : due,
     settled: NOTHING_SETTLED,
     unreadable: 0,
@@ -136,6 +147,11 @@ export function jobRecord(values: Exclude<RecordReply, []>): JobRecord {
   };
 }
 
+/** The token of the nth job, from 0 on, that a short script leased with `token`. */
+export function tokenOfEach(token: string): (n: number) => string {
+  return (n) => token + String.fromCharCode(97 + n);
+}
+
 /** @param word the letter of its state, `r` for a repetition, `s` for a stale token; behind it the operation. */
 export function ending(word: string): Ending {
   const letter = word[0]!;
@@ -143,6 +159,10 @@ export function ending(word: string): Ending {
   if (letter === 'r') return 'repeated';
   const state = stateOf(letter);
   return word.length === 1 ? { state } : { state, operationId: word.slice(1) };
+}
+
+export function ackArgs(acks: readonly Ack[]): string[] {
+  return acks.flatMap(({ jobId, token, result }) => [jobId, token, result]);
 }
 
 export function pairs(flat: readonly string[]): [string, string][] {

@@ -44,7 +44,7 @@ export const leaseJobs = defineScript({
   file: file('lease'),
   role: 'state',
   keys: [...PLACES, 'settings', 'hold', 'request'],
-  args: [...LEASE, ...TASKS, 'request', 'ids...'],
+  args: [...LEASE, ...TASKS, 'request', 'wanted', 'id', 'acks...'],
 });
 /** The short way of nearly every lease; says so when {@link leaseJobs} must be asked. */
 export const leaseHead = defineScript({
@@ -61,20 +61,13 @@ export const ackJobs = defineScript({
   keys: ['list', 'leases', 'size', 'dedupe', 'history', 'purged'],
   args: ['acks...'],
 });
-/** As {@link leaseHead}; else {@link ackAndLeaseWhole} must be asked. */
+/** The short way of nearly every ack that leases the next; says so when {@link leaseJobs} must be asked. */
 export const ackAndLease = defineScript({
   op: 'queue.ack-next',
   file: file('ack-next'),
   role: 'state',
   keys: ['list', 'waiting', 'leases', 'delayed', 'retry', 'dead', 'size', 'dedupe', 'history', 'settings', 'purged'],
-  args: [...LEASE, 'wanted', 'acks...'],
-});
-export const ackAndLeaseWhole = defineScript({
-  op: 'queue.ack-lease',
-  file: file('ack-lease'),
-  role: 'state',
-  keys: [...PLACES, 'settings', 'hold'],
-  args: [...LEASE, ...TASKS, 'id', 'held', 'result', 'ids...'],
+  args: [...LEASE, 'wanted', 'most', 'acks...'],
 });
 export const nackJob = defineScript({
   op: 'queue.nack',

@@ -4,50 +4,30 @@ import type { ProjectId } from '../common/project-id.js';
 import { AppConfig } from '../config/app-config.js';
 import { StatsRegistry } from '../monitoring/stats.registry.js';
 import { PurgeRegistry } from '../purge/purge.registry.js';
-import { RedisClock } from '../redis/redis-clock.js';
 import { JobEvents } from './job-events.js';
 import { jobView } from './job-view.js';
-import { Parking } from './parking.js';
 import { QueueKeys } from './queue.keys.js';
 import { toQueueDto } from './queue.mapping.js';
 import { QueueMetrics } from './queue.metrics.js';
 import { QueueRegistry } from './queue.registry.js';
-import type { LeaseReply, LeaseRequest } from './queue.replies.js';
 import { MAX_DEAD } from './queue.shortcuts.js';
 import { QueueStore } from './queue.store.js';
-import type { JobState, JobView, Lease, LeasedJob, NewJob, QueueCounts } from './queue.types.js';
-import { decodeTask, encodeJob, encodeResult } from './task-codec.js';
+import type { JobState, JobView, NewJob, QueueCounts } from './queue.types.js';
+import { encodeJob } from './task-codec.js';
 
 /** One call may not hold Redis for long. */
 const MAX_BATCH_BYTES = 4_194_304;
 const RETRY_WHEN_FULL_SECONDS = 5;
-/** Items that nobody can work on, in a row: so many are put away before a lease gives up for now. */
-const MAX_UNWORKABLE = 100;
 
-export interface LeaseOptions {
-  /** 1–10. Default 1. */
-  readonly max?: number;
-  /** 1–3,600. Default 30. */
-  readonly leaseSeconds?: number;
-  /** How long to wait for a job, 0–25. Default 0. */
-  readonly waitSeconds?: number;
-  /** Repeating a request that got no answer gets the same jobs. */
-  readonly requestId?: string;
-  /** Ends the wait when the client goes away. */
-  readonly signal?: AbortSignal;
-}
-
-/** Queues of one project: plain lists outside, at-least-once with fenced leases inside. */
+/** What those who have work for others do: they add jobs, cancel them, and see what became of them. */
 @Injectable()
 export class QueueService implements OnModuleInit {
   constructor(
     private readonly store: QueueStore,
     private readonly keys: QueueKeys,
     private readonly registry: QueueRegistry,
-    private readonly parking: Parking,
     private readonly events: JobEvents,
     private readonly metrics: QueueMetrics,
-    private readonly clock: RedisClock,
     private readonly purge: PurgeRegistry,
     private readonly stats: StatsRegistry,
     private readonly config: AppConfig,
@@ -61,7 +41,6 @@ export class QueueService implements OnModuleInit {
       },
       (projectId) => this.registry.names.map((queue) => this.keys.places(projectId, queue).purged),
     );
-    this.metrics.gaugeParked(() => this.parking.parked);
     this.stats.register('queues', async (projectId) => (await this.list(projectId)).map(toQueueDto));
   }
 
@@ -97,129 +76,6 @@ export class QueueService implements OnModuleInit {
       if (fresh) this.events.report(projectId, queue, jobId, jobs[i]!.operationId, { status: 'running', stage: state });
     });
     return added;
-  }
-
-  /** Leases jobs, waiting for the first when asked to. No job is an empty list. */
-  async lease(projectId: ProjectId, queue: string, options: LeaseOptions = {}): Promise<Lease> {
-    const { order = 'relaxed' } = this.registry.get(queue);
-    const { max = 1, leaseSeconds = 30, waitSeconds = 0, requestId, signal } = options;
-    const look = async () => {
-      const lease = await this.#look(projectId, queue, { max, leaseMs: leaseSeconds * 1000, order }, requestId);
-      return { lease, found: lease.jobs.length > 0 ? lease : undefined, dueInMs: lease.dueInMs };
-    };
-    const first = await look();
-    if (first.found || waitSeconds <= 0) return first.lease;
-    return (await this.parking.wait(projectId, queue, waitSeconds * 1000, signal, look)) ?? first.lease;
-  }
-
-  /**
-   * Ends a job as done. Repeating it with the same token has the same outcome.
-   * @throws AppError `stale_lease` when the lease is not, or no longer, held; the job is then somebody else's.
-   */
-  async ack(projectId: ProjectId, queue: string, jobId: string, leaseToken: string, result?: unknown): Promise<void> {
-    const [ending] = await this.#end(projectId, queue, [{ jobId, leaseToken, result }], () => 'result');
-    if (ending === 'stale') throw stale('queue.ack');
-  }
-
-  /**
-   * Ends a job as done and leases the next, in one round trip: a worker's whole cycle.
-   * @returns the next job, if there is one.
-   * @throws AppError `stale_lease`; then nothing is leased.
-   */
-  async ackAndLease(
-    projectId: ProjectId,
-    queue: string,
-    done: { jobId: string; leaseToken: string; result?: unknown },
-    { max = 1, leaseSeconds = 30 }: Pick<LeaseOptions, 'max' | 'leaseSeconds'> = {},
-  ): Promise<Lease> {
-    const { order = 'relaxed' } = this.registry.get(queue);
-    const ack = { jobId: done.jobId, token: done.leaseToken, result: encodeResult(done.result, 'result') };
-    const asked = { max, leaseMs: leaseSeconds * 1000, order };
-    const { ending, lease: reply } = await this.store.ackAndLease(projectId, queue, ack, asked);
-    this.events.ended(projectId, queue, done.jobId, ending);
-    if (!reply) throw stale('queue.ack');
-    const { lease, unworkable } = await this.#leased(projectId, queue, reply);
-    return unworkable > 0 && lease.jobs.length === 0 ? this.#look(projectId, queue, asked) : lease;
-  }
-
-  /** Ends up to 100 jobs. @returns for each whether its lease was held. */
-  async ackBatch(
-    projectId: ProjectId,
-    queue: string,
-    acks: readonly { jobId: string; leaseToken: string; result?: unknown }[],
-  ): Promise<('done' | 'stale')[]> {
-    return this.#end(projectId, queue, acks, (i) => `acks.${i}.result`);
-  }
-
-  async #end(
-    projectId: ProjectId,
-    queue: string,
-    acks: readonly { jobId: string; leaseToken: string; result?: unknown }[],
-    field: (index: number) => string,
-  ): Promise<('done' | 'stale')[]> {
-    this.registry.get(queue);
-    const endings = await this.store.ack(
-      projectId,
-      queue,
-      acks.map((ack, i) => ({
-        jobId: ack.jobId,
-        token: ack.leaseToken,
-        result: encodeResult(ack.result, field(i)),
-      })),
-    );
-    endings.forEach((ending, i) => this.events.ended(projectId, queue, acks[i]!.jobId, ending));
-    return endings.map((ending) => (ending === 'stale' ? 'stale' : 'done'));
-  }
-
-  /**
-   * Gives a job back as failed: it is retried later, or dead when its attempts are used up.
-   * @param options.retryInSeconds instead of the exponential backoff (1 s doubled each time, at most 5 minutes, ± 10 %).
-   * @throws AppError `stale_lease`
-   */
-  async nack(
-    projectId: ProjectId,
-    queue: string,
-    jobId: string,
-    leaseToken: string,
-    options: { error: string; retryInSeconds?: number | undefined; dead?: boolean | undefined },
-  ): Promise<void> {
-    this.registry.get(queue);
-    const { error, retryInSeconds, dead = false } = options;
-    const retryMs = retryInSeconds === undefined ? undefined : retryInSeconds * 1000;
-    const ending = await this.store.nack(projectId, queue, { jobId, token: leaseToken, error, retryMs, dead });
-    this.events.ended(projectId, queue, jobId, ending, error);
-    if (ending === 'stale') throw stale('queue.nack');
-  }
-
-  /**
-   * Prolongs a lease to `leaseSeconds` from now.
-   * @returns when it ends, and whether the job was cancelled: then stop, and ack or let it go.
-   * @throws AppError `stale_lease`
-   */
-  async extend(
-    projectId: ProjectId,
-    queue: string,
-    jobId: string,
-    leaseToken: string,
-    leaseSeconds: number,
-    progress?: Readonly<Record<string, unknown>>,
-  ): Promise<{ expiresAt: number; cancelled: boolean }> {
-    this.registry.get(queue);
-    const lease = await this.store.extend(projectId, queue, jobId, leaseToken, leaseSeconds * 1000);
-    if (!lease) {
-      this.metrics.count(queue, 'stale');
-      throw stale('queue.extend');
-    }
-    if (progress && !lease.cancelled) {
-      this.events.report(projectId, queue, jobId, lease.operationId, { ...progress, status: 'running' });
-    }
-    return { expiresAt: lease.expiresAt, cancelled: lease.cancelled };
-  }
-
-  /** Gives jobs back untouched: to the head, the attempt not counted. For answers that nobody received, and shutdown. */
-  async release(projectId: ProjectId, queue: string, lease: Lease): Promise<void> {
-    if (lease.jobs.length === 0) return;
-    this.metrics.count(queue, 'released', await this.store.release(projectId, queue, lease.jobs, lease));
   }
 
   /**
@@ -274,55 +130,6 @@ export class QueueService implements OnModuleInit {
     const items = await Promise.all(names.slice(0, limit).map((queue) => this.counts(projectId, queue)));
     return names.length > limit ? { items, next: names[limit - 1]! } : { items };
   }
-
-  // What nobody can work on must not keep what stands behind it waiting.
-  async #look(projectId: ProjectId, queue: string, asked: LeaseRequest, requestId?: string): Promise<Lease> {
-    for (let away = 0; ;) {
-      const reply = await this.store.lease(projectId, queue, asked, requestId);
-      const { lease, unworkable } = await this.#leased(projectId, queue, reply, requestId);
-      away += unworkable;
-      if (unworkable === 0 || lease.jobs.length > 0 || away >= MAX_UNWORKABLE) return lease;
-    }
-  }
-
-  // What nobody can work on goes to the dead letters: a worker only sees tasks that its queue declared.
-  async #leased(
-    projectId: ProjectId,
-    queue: string,
-    reply: LeaseReply,
-    requestId?: string,
-  ): Promise<{ lease: Lease; unworkable: number }> {
-    this.events.settled(projectId, queue, reply.settled);
-    this.metrics.count(queue, 'dead', reply.unreadable);
-    const { task: type } = this.registry.get(queue);
-    const jobs: LeasedJob[] = [];
-    for (const { raw, createdAt, ...job } of reply.jobs) {
-      if (job.attempt === 1) this.metrics.waited(queue, this.clock.now('state') - createdAt);
-      const found = decodeTask(projectId, type, raw);
-      if ('task' in found) jobs.push({ ...job, task: found.task });
-      else await this.nack(projectId, queue, job.jobId, job.leaseToken, { error: found.wrong, dead: true });
-    }
-    this.metrics.count(queue, 'leased', jobs.length);
-    for (const job of jobs) {
-      this.events.report(projectId, queue, job.jobId, job.operationId, {
-        status: job.attempt === 1 ? 'started' : 'running',
-        stage: 'leased',
-        attempt: job.attempt,
-      });
-    }
-    const lease: Lease = {
-      jobs,
-      nonce: reply.nonce,
-      weight: reply.weight,
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(reply.nextDue === undefined ? {} : { dueInMs: reply.nextDue - this.clock.now('state') }),
-    };
-    return { lease, unworkable: reply.unreadable + reply.jobs.length - jobs.length };
-  }
-}
-
-function stale(op: string): AppError {
-  return new AppError('stale_lease', op, 'The lease is not, or no longer, held with this token.');
 }
 
 function notFound(): AppError {

@@ -5,13 +5,17 @@ import type { AppConfig } from '../config/app-config.js';
 import type { ScriptRunner } from '../redis/script-runner.js';
 import type { Places } from './queue.keys.js';
 import {
+  type Ack,
+  type AckedAndLeased,
   type Ending,
   ending,
+  ackArgs,
   type LeasedReply,
   type LeaseReply,
   leaseReply,
   type LeaseRequest,
   type RawJob,
+  tokenOfEach,
 } from './queue.replies.js';
 import { ackAndLease, ackJobs, enqueuePlain, leaseHead } from './queue.scripts.js';
 
@@ -32,12 +36,6 @@ interface Added {
   readonly ids: readonly string[];
 }
 
-export interface Ack {
-  readonly jobId: string;
-  readonly token: string;
-  readonly result: string;
-}
-
 interface Done {
   readonly places: Places;
   readonly asked: LeaseRequest;
@@ -53,19 +51,22 @@ export class QueueShortcuts {
   readonly #adding = new Gathering<Added, boolean | undefined>(
     ({ jobs }) =>
       Math.max(1 / CALLS, jobs.length / 100, jobs.reduce((sum, { raw }) => sum + raw.length, 0) / BATCH_CHARS),
-    (items) => this.#now(this.#add(items)),
+    (items) => this.#add(items),
+    () => this.runner.flush('state'),
   );
   readonly #acking = new Gathering<{ places: Places; ack: Ack }, Ending>(
     ({ ack }) => Math.max(1 / CALLS, ack.result.length / BATCH_CHARS),
     (items) =>
-      this.ack(
+      this.#ack(
         items[0]!.places,
         items.map(({ ack }) => ack),
       ),
+    () => this.runner.flush('state'),
   );
-  readonly #going = new Gathering<Done, { ending: Ending; lease?: LeaseReply } | undefined>(
+  readonly #going = new Gathering<Done, AckedAndLeased | undefined>(
     ({ asked, ack }) => Math.max(1 / CALLS, asked.max / 10, ack.result.length / BATCH_CHARS),
-    (items) => this.#now(this.#ackAndLease(items)),
+    (items) => this.#ackAndLeaseEach(items),
+    () => this.runner.flush('state'),
   );
 
   constructor(
@@ -84,32 +85,33 @@ export class QueueShortcuts {
     const token = randomToken();
     const args = { ...this.bounds(asked, token), wanted: asked.max };
     const asking = this.runner.run(leaseHead, { keys: places, args });
-    const reply = await (asked.max >= CALLS ? this.#now(asking) : asking);
+    const reply = await (asked.max >= CALLS ? this.#begin(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
-    return leaseReply((n) => token + n, reply as LeasedReply);
+    return leaseReply(tokenOfEach(token), reply as LeasedReply);
   }
 
   ackOne(places: Places, ack: Ack): Promise<Ending> {
     return this.#acking.ask(places.list, { places, ack });
   }
 
-  async ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
-    const reply = await this.#now(this.runner.run(ackJobs, { keys: places, args: { acks: flat(acks) } }));
-    return (reply as string[]).map(ending);
+  ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
+    return this.#begin(this.#ack(places, acks));
   }
 
-  /** @returns no `lease` with a stale token. */
-  async ackAndLease(
-    places: Places,
-    asked: LeaseRequest,
-    ack: Ack,
-  ): Promise<{ ending: Ending; lease?: LeaseReply } | undefined> {
+  /** @returns no `lease` when all tokens are stale. */
+  async ackAndLease(places: Places, asked: LeaseRequest, acks: readonly Ack[]): Promise<AckedAndLeased | undefined> {
     if (!this.#straight(places, asked)) return undefined;
-    return this.#going.ask(`${asked.max} ${asked.leaseMs} ${places.list}`, { places, asked, ack });
+    if (acks.length > 1) return this.#begin(this.#ackAndLease(places, asked, acks, asked.max));
+    return this.#going.ask(`${asked.max} ${asked.leaseMs} ${places.list}`, { places, asked, ack: acks[0]! });
   }
 
   bounds({ leaseMs }: LeaseRequest, token: string) {
     return { token, lease_ms: leaseMs, max_leased: this.config.QUEUE_MAX_LEASED, max_dead: MAX_DEAD };
+  }
+
+  async #ack(places: Places, acks: readonly Ack[]): Promise<Ending[]> {
+    const reply = await this.runner.run(ackJobs, { keys: places, args: { acks: ackArgs(acks) } });
+    return (reply as string[]).map(ending);
   }
 
   async #add(items: readonly Added[]): Promise<(boolean | undefined)[]> {
@@ -128,22 +130,34 @@ export class QueueShortcuts {
     return items.map(() => (reply === ASK_WHOLE ? undefined : reply !== FULL));
   }
 
-  async #ackAndLease(items: readonly Done[]): Promise<({ ending: Ending; lease?: LeaseReply } | undefined)[]> {
-    const { places, asked } = items[0]!;
+  async #ackAndLease(
+    places: Places,
+    asked: LeaseRequest,
+    acks: readonly Ack[],
+    most: number,
+  ): Promise<AckedAndLeased | undefined> {
     const token = randomToken();
-    const args = { ...this.bounds(asked, token), wanted: asked.max, acks: flat(items.map(({ ack }) => ack)) };
+    const args = { ...this.bounds(asked, token), wanted: asked.max, most, acks: ackArgs(acks) };
     const reply = await this.runner.run(ackAndLease, { keys: places, args });
-    if (reply === ASK_WHOLE) return items.map(() => this.#detour(places));
-    const [words, ...leased] = reply as [string[], ...LeasedReply];
+    if (reply === ASK_WHOLE) return this.#detour(places);
+    const [words, ...leased] = reply as [string[], ...(LeasedReply | [])];
     const endings = words.map(ending);
-    if (leased.length === 0) return endings.map((each) => ({ ending: each }));
-    const lease = leaseReply((n) => token + n, leased);
-    if (items.length === 1) return [{ ending: endings[0]!, lease }];
+    return leased.length === 0 ? { endings } : { endings, lease: leaseReply(tokenOfEach(token), leased) };
+  }
+
+  // The calls of several workers: each gets jobs of its own.
+  async #ackAndLeaseEach(items: readonly Done[]): Promise<(AckedAndLeased | undefined)[]> {
+    const { places, asked } = items[0]!;
+    const acks = items.map(({ ack }) => ack);
+    const reply = await this.#ackAndLease(places, asked, acks, asked.max * items.length);
+    if (!reply?.lease || items.length === 1)
+      return acks.map((_, i) => reply && { ...reply, endings: [reply.endings[i]!] });
+    const { endings, lease } = reply;
     let given = 0;
     const answers = endings.map((each) => {
-      if (each === 'stale') return { ending: each };
+      if (each === 'stale') return { endings: [each] };
       const jobs = lease.jobs.slice(given, (given += asked.max));
-      return { ending: each, lease: { ...lease, jobs } };
+      return { endings: [each], lease: { ...lease, jobs } };
     });
     // A reply holds 1 MiB: for who comes last there may be jobs nevertheless.
     return lease.jobs.length === 0
@@ -165,7 +179,7 @@ export class QueueShortcuts {
   }
 
   // Either the turn is over, or there is more to prepare, and Redis begins meanwhile.
-  #now<T>(asked: Promise<T>): Promise<T> {
+  #begin<T>(asked: Promise<T>): Promise<T> {
     this.runner.flush('state');
     return asked;
   }
@@ -173,8 +187,4 @@ export class QueueShortcuts {
   #detour(places: Places): undefined {
     this.#detours.set(places, DETOUR);
   }
-}
-
-function flat(acks: readonly Ack[]): string[] {
-  return acks.flatMap(({ jobId, token, result }) => [jobId, token, result]);
 }

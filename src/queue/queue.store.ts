@@ -5,7 +5,6 @@ import { AppConfig } from '../config/app-config.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { QueueKeys } from './queue.keys.js';
 import {
-  ackAndLeaseWhole,
   cancelJob,
   countJobs,
   dropDead,
@@ -20,8 +19,11 @@ import {
   releaseJobs,
 } from './queue.scripts.js';
 import {
+  type Ack,
+  type AckedAndLeased,
   type Ending,
   ending,
+  ackArgs,
   type JobRecord,
   jobRecord,
   type LeaseReply,
@@ -37,7 +39,7 @@ import {
   wholeLeaseReply,
   type WholeReply,
 } from './queue.replies.js';
-import { type Ack, QueueShortcuts } from './queue.shortcuts.js';
+import { QueueShortcuts } from './queue.shortcuts.js';
 import type { JobState, QueueOrder } from './queue.types.js';
 
 export const DEFAULT_ATTEMPTS = 10;
@@ -92,38 +94,45 @@ export class QueueStore {
     const places = this.keys.places(projectId, queue);
     const quick = requestId === undefined ? await this.#short.lease(places, asked) : undefined;
     if (quick) return quick;
-    const reply = await this.runner.run(leaseJobs, {
-      keys: { ...places, request: this.keys.request(projectId, queue, requestId) },
-      args: { ...this.#wholeArgs(projectId, asked), request: requestId === undefined ? '' : '1' },
-    });
-    return wholeLeaseReply(reply as WholeReply);
+    return (await this.#ackAndLease(projectId, queue, [], asked, requestId)).lease!;
   }
 
-  /** Ends one job and leases the next, in one script. @returns no `lease` with a stale token. */
+  /** Ends jobs and leases more, in one script. @returns no `lease` when all tokens are stale. */
   async ackAndLease(
     projectId: ProjectId,
     queue: string,
-    ack: Ack,
+    acks: readonly Ack[],
     asked: LeaseRequest,
-  ): Promise<{ ending: Ending; lease?: LeaseReply }> {
+    requestId?: string,
+  ): Promise<AckedAndLeased> {
     const places = this.keys.places(projectId, queue);
-    const quick = await this.#short.ackAndLease(places, asked, ack);
-    if (quick) return quick;
-    const [word, ...whole] = (await this.runner.run(ackAndLeaseWhole, {
-      keys: places,
-      args: { ...this.#wholeArgs(projectId, asked), id: ack.jobId, held: ack.token, result: ack.result },
-    })) as [string, ...WholeReply];
-    return whole.length === 0 ? { ending: ending(word) } : { ending: ending(word), lease: wholeLeaseReply(whole) };
+    const quick = requestId === undefined ? await this.#short.ackAndLease(places, asked, acks) : undefined;
+    return quick ?? this.#ackAndLease(projectId, queue, acks, asked, requestId);
   }
 
-  #wholeArgs(projectId: ProjectId, asked: LeaseRequest) {
-    return {
-      ...this.#short.bounds(asked, randomToken()),
-      project_id: projectId,
-      default_attempts: DEFAULT_ATTEMPTS,
-      order: asked.order,
-      ids: Array.from({ length: asked.max }, randomId),
-    };
+  // Whatever the state of the queue.
+  async #ackAndLease(
+    projectId: ProjectId,
+    queue: string,
+    acks: readonly Ack[],
+    asked: LeaseRequest,
+    requestId: string | undefined,
+  ): Promise<AckedAndLeased> {
+    const [words, ...whole] = (await this.runner.run(leaseJobs, {
+      keys: { ...this.keys.places(projectId, queue), request: this.keys.request(projectId, queue, requestId) },
+      args: {
+        ...this.#short.bounds(asked, randomToken()),
+        project_id: projectId,
+        default_attempts: DEFAULT_ATTEMPTS,
+        order: asked.order,
+        request: requestId === undefined ? '' : '1',
+        wanted: asked.max,
+        id: randomId(),
+        acks: ackArgs(acks),
+      },
+    })) as [string[], ...(WholeReply | [])];
+    const endings = words.map(ending);
+    return whole.length === 0 ? { endings } : { endings, lease: wholeLeaseReply(whole) };
   }
 
   async ack(projectId: ProjectId, queue: string, acks: readonly Ack[]): Promise<Ending[]> {

@@ -19,6 +19,17 @@ export interface LeasedJob {
   readonly expiresAt: number;
 }
 
+/** A job that its worker is done with. */
+export interface DoneJob {
+  readonly jobId: string;
+  readonly leaseToken: string;
+  /** Any JSON, at most 256 KiB; kept with the job. */
+  readonly result?: unknown;
+}
+
+/** Whether an ack had its lease, now or when it came first. */
+export type AckOutcome = 'done' | 'stale';
+
 /** What a lease call got. `nonce` tells this delivery of a named request from its repetitions. */
 export interface Lease {
   readonly jobs: readonly LeasedJob[];

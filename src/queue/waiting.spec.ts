@@ -7,20 +7,20 @@ const world = QueueWorld.ofFile();
 describe('waiting', () => {
   it('answers as soon as a job comes, ours or pushed by another program', async () => {
     const waiting = world.lease({ wait_seconds: 20 });
-    await until(() => world.queues['parking'].parked > 0, 'the poll is parked');
+    await until(() => world.parking.parked > 0, 'the poll is parked');
     await world.add('ours');
     expect(docs(await waiting)).toEqual(['ours']);
 
     const second = world.lease({ wait_seconds: 20 });
-    await until(() => world.queues['parking'].parked > 0, 'the poll is parked');
+    await until(() => world.parking.parked > 0, 'the poll is parked');
     await world.app.state.rpush(world.list, JSON.stringify({ project_id: world.owner.projectId, ...task('theirs') }));
     expect(docs(await second)).toEqual(['theirs']);
   });
 
   it('serves many polls in their order, and each job once', async () => {
     const projectId = world.projectId;
-    const polls = Array.from({ length: 30 }, () => world.queues.lease(projectId, 'embeddings', { waitSeconds: 20 }));
-    await until(() => world.queues['parking'].parked === 30, 'all polls are parked');
+    const polls = Array.from({ length: 30 }, () => world.leasing.lease(projectId, 'embeddings', { waitSeconds: 20 }));
+    await until(() => world.parking.parked === 30, 'all polls are parked');
     await world.queues.enqueue(
       projectId,
       'embeddings',
@@ -40,7 +40,7 @@ describe('waiting', () => {
       body: JSON.stringify({ wait_seconds: 20, lease_seconds: 600 }),
       signal: gone.signal,
     }).catch(() => 'gone');
-    await until(() => world.queues['parking'].parked > 0, 'the poll is parked');
+    await until(() => world.parking.parked > 0, 'the poll is parked');
     gone.abort();
     await poll;
     const id = await world.add('a');

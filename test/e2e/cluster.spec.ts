@@ -8,6 +8,7 @@ import { type RedisServer, startRedis } from '../../scripts/lib/redis-server.mjs
 import { loadConfig } from '../../src/config/app-config.js';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { createApp } from '../../src/create-app.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { LeaseKeeper } from '../../src/queue/renewal/lease-keeper.js';
 import { callerAt } from '../support/app.js';
@@ -86,7 +87,7 @@ describe('on a Redis Cluster of three masters', () => {
   });
 
   it('keeps leases in a thread with a Cluster connection of its own, whichever master has them', async () => {
-    const [queues, keeper] = [nest.get(QueueService), nest.get(LeaseKeeper)];
+    const [queues, leasing, keeper] = [nest.get(QueueService), nest.get(LeaseService), nest.get(LeaseKeeper)];
     await keeper.start();
     const projects = new Map<number, ProjectId>();
     while (projects.size < 3) {
@@ -95,7 +96,7 @@ describe('on a Redis Cluster of three masters', () => {
     }
     for (const projectId of projects.values()) {
       await queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
-      const [job] = (await queues.lease(projectId, 'embeddings', { leaseSeconds: 1 })).jobs;
+      const [job] = (await leasing.lease(projectId, 'embeddings', { leaseSeconds: 1 })).jobs;
       const drop = keeper.hold(projectId, 'embeddings', job!, { leaseMs: 1000, maxHoldMs: 60_000 }, () => undefined)!;
       await until(
         async () =>

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
@@ -12,10 +13,12 @@ describe('a handler that blocks the event loop', () => {
   let redis: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   let queues: QueueService;
+  let leasing: LeaseService;
   beforeAll(async () => {
     redis = await ownRedis();
     app = await TestApp.start({ servers: { state: redis } });
     queues = app.get(QueueService);
+    leasing = app.get(LeaseService);
   });
   afterAll(async () => {
     await app.close();
@@ -26,7 +29,7 @@ describe('a handler that blocks the event loop', () => {
     const [job] = await queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
     return job!.jobId;
   };
-  const compete = async (projectId: ProjectId) => (await queues.lease(projectId, 'embeddings')).jobs[0];
+  const compete = async (projectId: ProjectId) => (await leasing.lease(projectId, 'embeddings')).jobs[0];
   const busy = async (projectId: ProjectId): Promise<{ consumer: ConsumerProcess; jobId: string }> => {
     const consumer = new ConsumerProcess(redis.appUrl, { HOLD: '1' });
     await consumer.says('ready');
@@ -74,7 +77,7 @@ describe('a handler that blocks the event loop', () => {
     expect(again).toMatchObject({ jobId, attempt: 2 });
     consumer.signal('SIGCONT');
     // The thread asks, and is told that the lease is another's.
-    await queues.ack(projectId, 'embeddings', jobId, again.leaseToken);
+    await leasing.ack(projectId, 'embeddings', jobId, again.leaseToken);
     consumer.goOn();
     await until(() => consumer.lines.some((line) => line.startsWith(`end ${jobId} 1`)), 'the handler is through');
     expect(await queues.job(projectId, 'embeddings', jobId)).toMatchObject({ state: 'done', attempts: 2 });

@@ -1,5 +1,6 @@
 import { type AsyncCommand, boolean, commands, constant, constantFrom, integer, nat, tuple } from 'fast-check';
 import { expect } from 'vitest';
+import { randomId } from '../../src/common/tokens.js';
 import { QueueAdminService } from '../../src/queue/queue-admin.service.js';
 import type { LeasedJob } from '../../src/queue/queue.types.js';
 import { agree, type ModelJob, type QueueModel, type RealQueue } from './queue-model.js';
@@ -74,7 +75,7 @@ const pop = (): Command =>
 
 const lease = (max: number): Command =>
   step(`lease(${max})`, async (model, real) => {
-    const { jobs } = await real.service.lease(real.projectId, real.queue, { max, leaseSeconds: 900 });
+    const { jobs } = await real.leasing.lease(real.projectId, real.queue, { max, leaseSeconds: 900 });
     await leasedAs(model, real, max, jobs);
   });
 
@@ -83,9 +84,23 @@ const ackAndLease = (n: number): Command =>
     const [id, job] = pick(held(model), n) ?? [];
     if (!id || !job) return;
     const done = { jobId: id, leaseToken: job.token! };
-    const { jobs } = await real.service.ackAndLease(real.projectId, real.queue, done, { max: 2, leaseSeconds: 900 });
+    const { jobs } = await real.leasing.ackAndLease(real.projectId, real.queue, done, { max: 2, leaseSeconds: 900 });
     model.settles(id, job, 'ack', 'done');
     await leasedAs(model, real, 2, jobs);
+  });
+
+const ackBatchAndLease = (n: number, named: boolean): Command =>
+  step(`ack up to 3(${n}) and lease${named ? ' by name' : ''}`, async (model, real) => {
+    const ended = held(model).slice(n % 3, (n % 3) + 3);
+    const stale = pick(model.stale, n);
+    if (ended.length === 0) return;
+    const done = ended.map(([jobId, job]) => ({ jobId, leaseToken: job.token! }));
+    if (stale) done.push({ jobId: stale.jobId, leaseToken: stale.token });
+    const options = { max: 3, leaseSeconds: 900, requestId: named ? randomId() : undefined };
+    const answer = await real.leasing.ackBatchAndLease(real.projectId, real.queue, done, options);
+    expect(answer.outcomes).toEqual([...ended.map(() => 'done'), ...(stale ? ['stale'] : [])]);
+    for (const [id, job] of ended) model.settles(id, job, 'ack', 'done');
+    await leasedAs(model, real, 3, answer.lease.jobs);
   });
 
 async function leasedAs(model: QueueModel, real: RealQueue, max: number, jobs: readonly LeasedJob[]): Promise<void> {
@@ -159,7 +174,7 @@ const ack = (n: number, again: boolean): Command =>
     const [id, job] = pick(held(model), n) ?? [];
     if (!id || !job) return;
     const token = job.token!;
-    for (let i = 0; i < (again ? 2 : 1); i += 1) await real.service.ack(real.projectId, real.queue, id, token);
+    for (let i = 0; i < (again ? 2 : 1); i += 1) await real.leasing.ack(real.projectId, real.queue, id, token);
     model.settles(id, job, 'ack', 'done');
   });
 
@@ -167,7 +182,7 @@ const nack = (n: number, how: 'later' | 'now' | 'dead'): Command =>
   step(`nack(${n}, ${how})`, async (model, real) => {
     const [id, job] = pick(held(model), n) ?? [];
     if (!id || !job) return;
-    await real.service.nack(real.projectId, real.queue, id, job.token!, {
+    await real.leasing.nack(real.projectId, real.queue, id, job.token!, {
       error: 'no',
       retryInSeconds: how === 'later' ? 900 : 0,
       dead: how === 'dead',
@@ -183,7 +198,7 @@ const release = (n: number): Command =>
     const [id, job] = pick(held(model), n) ?? [];
     if (!id || !job) return;
     const given = { jobId: id, leaseToken: job.token! } as never;
-    await real.service.release(real.projectId, real.queue, { jobs: [given], nonce: 0, weight: 1 });
+    await real.leasing.release(real.projectId, real.queue, { jobs: [given], nonce: 0, weight: 1 });
     if (job.state === 'cancelled') return model.leaves(id, job, 'cancelled');
     model.leaves(id, job, 'waiting');
     job.retry = true;
@@ -194,7 +209,7 @@ const extend = (n: number): Command =>
   step(`extend(${n})`, async (model, real) => {
     const [id, job] = pick(held(model), n) ?? [];
     if (!id || !job) return;
-    const { cancelled } = await real.service.extend(real.projectId, real.queue, id, job.token!, 900);
+    const { cancelled } = await real.leasing.extend(real.projectId, real.queue, id, job.token!, 900);
     expect(cancelled).toBe(job.state === 'cancelled');
   });
 
@@ -202,11 +217,11 @@ const late = (n: number): Command =>
   step(`a late ack, nack and extend(${n})`, async (model, real) => {
     const { jobId, token } = pick(model.stale, n) ?? {};
     if (!jobId || !token) return;
-    const { service, projectId, queue } = real;
+    const { leasing, projectId, queue } = real;
     for (const call of [
-      () => service.ack(projectId, queue, jobId, token),
-      () => service.nack(projectId, queue, jobId, token, { error: 'late' }),
-      () => service.extend(projectId, queue, jobId, token, 900),
+      () => leasing.ack(projectId, queue, jobId, token),
+      () => leasing.nack(projectId, queue, jobId, token, { error: 'late' }),
+      () => leasing.extend(projectId, queue, jobId, token, 900),
     ])
       await expect(call()).rejects.toMatchObject({ code: 'stale_lease' });
   });
@@ -215,12 +230,12 @@ const repeat = (n: number): Command =>
   step(`the same ack or nack again, and the other one(${n})`, async (model, real) => {
     const settled = pick(model.settled, n);
     if (!settled) return;
-    const { service, projectId, queue } = real;
+    const { leasing, projectId, queue } = real;
     const { jobId, token, how } = settled;
     const calls = {
-      ack: () => service.ack(projectId, queue, jobId, token),
-      nack: () => service.nack(projectId, queue, jobId, token, { error: 'again', dead: true }),
-      extend: () => service.extend(projectId, queue, jobId, token, 900),
+      ack: () => leasing.ack(projectId, queue, jobId, token),
+      nack: () => leasing.nack(projectId, queue, jobId, token, { error: 'again', dead: true }),
+      extend: () => leasing.extend(projectId, queue, jobId, token, 900),
     };
     for (const [name, call] of Object.entries(calls)) {
       if (name === how && model.knows(settled)) await call();
@@ -331,6 +346,7 @@ export const sequences = commands(
     tuple(n, boolean()).map(([at, again]) => ack(at, again)),
     tuple(n, constantFrom('later' as const, 'now' as const, 'dead' as const)).map(([at, how]) => nack(at, how)),
     n.map(ackAndLease),
+    tuple(n, boolean()).map(([at, named]) => ackBatchAndLease(at, named)),
     n.map(release),
     n.map(extend),
     n.map(late),

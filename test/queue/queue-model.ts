@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { QueueKeys } from '../../src/queue/queue.keys.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { stateOf } from '../../src/queue/queue.replies.js';
 import type { JobState } from '../../src/queue/queue.types.js';
@@ -77,6 +78,7 @@ const PLACES = ['waiting', 'retry', 'delayed', 'leases', 'dead'] as const;
 export class RealQueue {
   readonly queue = 'embeddings';
   readonly service: QueueService;
+  readonly leasing: LeaseService;
   readonly keys: ReturnType<QueueKeys['places']>;
 
   constructor(
@@ -84,6 +86,7 @@ export class RealQueue {
     readonly projectId: ProjectId,
   ) {
     this.service = app.get(QueueService);
+    this.leasing = app.get(LeaseService);
     this.keys = app.get(QueueKeys).places(projectId, this.queue);
   }
 

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
+import { Parking } from '../../src/queue/parking.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { type Caller, TestApp } from '../support/app.js';
 
@@ -53,6 +55,14 @@ export class QueueWorld {
 
   get queues(): QueueService {
     return this.app.get(QueueService);
+  }
+
+  get leasing(): LeaseService {
+    return this.app.get(LeaseService);
+  }
+
+  get parking(): Parking {
+    return this.app.get(Parking);
   }
 
   get projectId(): ProjectId {

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MAX_POLLS } from '../../src/queue/parking.js';
 import { type JobHandler, QueueConsumer } from '../../src/queue/queue-consumer.decorator.js';
 import { QueueModule } from '../../src/queue/queue.module.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
+import { Parking } from '../../src/queue/parking.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { TestApp } from '../support/app.js';
 import { ownRedis } from '../support/own-redis.js';
@@ -56,12 +58,13 @@ describe('ten thousand projects and a thousand polls that wait', () => {
       await Promise.all(
         projects.slice(i, i + 500).map((projectId) => app.state.publish(`${list(projectId)}:wake`, '')),
       );
-    const queues = app.get(QueueService);
+    const parking = app.get(Parking);
+    const leasing = app.get(LeaseService);
     const over = new AbortController();
     const polls: Promise<unknown>[] = [];
     for (const projectId of projects.slice(0, 1000)) {
-      polls.push(queues.lease(projectId, 'embeddings', { waitSeconds: 25, signal: over.signal }));
-      if (polls.length % 50 === 0) await until(() => queues['parking'].parked === polls.length, 'the polls are parked');
+      polls.push(leasing.lease(projectId, 'embeddings', { waitSeconds: 25, signal: over.signal }));
+      if (polls.length % 50 === 0) await until(() => parking.parked === polls.length, 'the polls are parked');
     }
     expect(await connections()).toBe(before);
 
@@ -80,14 +83,15 @@ describe('ten thousand projects and a thousand polls that wait', () => {
   }, 90_000);
 
   it('are bounded for each project', async () => {
-    const queues = app.get(QueueService);
+    const parking = app.get(Parking);
+    const leasing = app.get(LeaseService);
     const projectId = newProject();
     const over = new AbortController();
-    const wait = () => queues.lease(projectId, 'embeddings', { waitSeconds: 25, signal: over.signal });
+    const wait = () => leasing.lease(projectId, 'embeddings', { waitSeconds: 25, signal: over.signal });
     const polls: Promise<unknown>[] = [];
     while (polls.length < MAX_POLLS) {
       polls.push(wait());
-      if (polls.length % 50 === 0) await until(() => queues['parking'].parked === polls.length, 'the polls are parked');
+      if (polls.length % 50 === 0) await until(() => parking.parked === polls.length, 'the polls are parked');
     }
     await expect(wait()).rejects.toMatchObject({ code: 'too_many_connections' });
     over.abort();

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { type Caller, TestApp } from '../support/app.js';
 import { until } from '../support/until.js';
@@ -66,6 +67,7 @@ describe('workers in other processes', () => {
 
   it('that are stopped for longer than their lease get 409 for their late ack, which changes nothing', async () => {
     const queues = app.get(QueueService);
+    const leasing = app.get(LeaseService);
     const owner = await app.caller('owner');
     const projectId = owner.projectId as never;
     const [job] = await queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
@@ -73,7 +75,7 @@ describe('workers in other processes', () => {
     await until(() => stalled.started.length === 1, 'the worker has the job');
     stalled.signal('SIGSTOP');
     const { jobs } = await until(async () => {
-      const lease = await queues.lease(projectId, 'embeddings', { waitSeconds: 5, leaseSeconds: 60 });
+      const lease = await leasing.lease(projectId, 'embeddings', { waitSeconds: 5, leaseSeconds: 60 });
       return lease.jobs.length > 0 ? lease : undefined;
     }, 'the lease is over');
     expect(jobs[0]).toMatchObject({ jobId: job!.jobId, attempt: 2 });
@@ -81,6 +83,6 @@ describe('workers in other processes', () => {
     stalled.goOn();
     expect(await until(() => stalled.acked.get(job!.jobId), 'its late ack')).toBe('409');
     expect((await queues.job(projectId, 'embeddings', job!.jobId)).state).toBe('leased');
-    await queues.ack(projectId, 'embeddings', job!.jobId, jobs[0]!.leaseToken);
+    await leasing.ack(projectId, 'embeddings', job!.jobId, jobs[0]!.leaseToken);
   });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import { TestApp } from '../support/app.js';
 import { Clock } from '../support/clock.js';
@@ -20,10 +21,12 @@ describe('the memory of Redis', () => {
   let redis: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   let queues: QueueService;
+  let leasing: LeaseService;
   beforeAll(async () => {
     redis = await ownRedis('single', clock.env);
     app = await TestApp.start({ servers: { state: redis } });
     queues = app.get(QueueService);
+    leasing = app.get(LeaseService);
   });
   afterAll(async () => {
     await app.close();
@@ -43,9 +46,9 @@ describe('the memory of Redis', () => {
       await queues.enqueue(projectId, 'embeddings', batch);
     }
     for (;;) {
-      const lease = await queues.lease(projectId, 'embeddings', { max: 10, leaseSeconds: 600 });
+      const lease = await leasing.lease(projectId, 'embeddings', { max: 10, leaseSeconds: 600 });
       if (lease.jobs.length === 0) return;
-      await queues.ackBatch(projectId, 'embeddings', lease.jobs);
+      await leasing.ackBatch(projectId, 'embeddings', lease.jobs);
     }
   };
   const round = async (projects: number, jobs: number): Promise<void> => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProjectId } from '../../src/common/project-id.js';
 import { type JobHandler, QueueConsumer } from '../../src/queue/queue-consumer.decorator.js';
 import { QueueModule } from '../../src/queue/queue.module.js';
+import { LeaseService } from '../../src/queue/lease.service.js';
 import { QueueService } from '../../src/queue/queue.service.js';
 import type { LeasedJob } from '../../src/queue/queue.types.js';
 import { TestApp } from '../support/app.js';
@@ -136,8 +137,10 @@ describe('outages of Redis', { timeout: 600_000 }, () => {
     await app.state.config('SET', 'maxmemory', '1mb');
     try {
       const queues = app.get(QueueService);
-      const [job] = (await queues.lease(projectId, 'embeddings')).jobs;
-      if (job) await queues.nack(projectId, 'embeddings', job.jobId, job.leaseToken, { error: 'x', retryInSeconds: 0 });
+      const leasing = app.get(LeaseService);
+      const [job] = (await leasing.lease(projectId, 'embeddings')).jobs;
+      if (job)
+        await leasing.nack(projectId, 'embeddings', job.jobId, job.leaseToken, { error: 'x', retryInSeconds: 0 });
       await consumed(docs);
       await expect(
         queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]),

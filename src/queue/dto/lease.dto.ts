@@ -77,13 +77,20 @@ export class BatchAckDto {
   result?: unknown;
 }
 
-/** Up to 100 acks; each succeeds or fails by itself. */
+/** Up to 100 acks; each succeeds or fails by itself. A worker that takes its jobs in batches leases the next ones with them. */
 export class AckBatchDto {
   @ArrayMinSize(1)
   @ArrayMaxSize(100)
   @ValidateNested({ each: true })
   @Type(() => BatchAckDto)
   acks!: BatchAckDto[];
+
+  /** Lease the next jobs in the same call, as `POST …/leases` would; nothing is leased when no ack had its lease. */
+  @IsOptional()
+  @IsObject()
+  @ValidateNested()
+  @Type(() => LeaseDto)
+  lease?: LeaseDto;
 }
 
 /** Gives a job back as failed. */
@@ -164,6 +171,8 @@ export class AckResultDto {
 /** What became of a batch, in order. */
 export class AckResultsDto {
   results!: AckResultDto[];
+  /** With `lease`: the jobs leased, which may be none. */
+  jobs?: LeasedJobDto[];
 }
 
 /** A prolonged lease. */

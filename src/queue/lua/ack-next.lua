@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Ends up to 10 leased jobs as done and leases the next for each: the whole cycle of some workers in one call. Guarantees as of `ack` and
--- `lease-head`; for a stale token nothing is leased. Where `lease-head` would do nothing, this does nothing either.
+-- Ends up to 100 leased jobs as done and leases the next for those that were held: the whole cycle of one worker or of some in one
+-- call. Guarantees as of `ack` and `lease-head`. Where `lease-head` would do nothing, this does nothing either.
 --
 -- KEYS[1] list       proj:<p>:queue:<q>           LIST, the waiting tasks as plain JSON
 -- KEYS[2] waiting    proj:<p>:queue:<q>:waiting   LIST, <sha1><job> of each job whose bytes wait in the list, in its order
@@ -14,24 +14,25 @@
 -- KEYS[10] settings   proj:<p>:config:queue:<q>    HASH paused, order, weight
 -- KEYS[11] purged     proj:<p>:queue:<q>:purged    string, moment of a purge that is under way (ms)
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] token      of this lease, never used before; each job's is this and its number, from 1 on
+-- ARGV[2] token      of this lease, never used before; each job's is this and a letter, from a on
 -- ARGV[3] lease_ms   ms
 -- ARGV[4] max_leased bound on jobs in flight
 -- ARGV[5] max_dead   bound on dead letters, at which nothing more is leased
--- ARGV[6] wanted     jobs for each that is done, 10 altogether
--- ARGV[7..] acks...  three each: job, token, result as JSON or ''
--- Returns {{ending as of `ack`, …}, and what `lease-head` returns…}; 0 when `ack-lease` must be asked; LATE, WRONGTYPE.
+-- ARGV[6] wanted     jobs for each that is done
+-- ARGV[7] most       jobs altogether, 1 to 10
+-- ARGV[8..] acks...  three each: job, token, result as JSON or ''
+-- Returns {{ending as of `ack`, …}, and what `lease-head` returns…}; {{…}} when all are stale; 0 when `lease` must be asked; LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 20 commands and one for each job.
 local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SETTINGS, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
-local first, last, endings = 7, #ARGV, {}
+local first, last, endings = 8, #ARGV, {}
 -- @include "./end-look"
 if held_jobs == 0 then return { endings } end
-local token, lease_ms, max_leased, max_dead, wanted = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] * held_jobs
+local token, lease_ms, max_leased, max_dead, wanted = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, math.min(ARGV[6] * held_jobs, ARGV[7])
 -- @include "./head-look"
 if whole then return 0 end
 -- @include "./end-write"
 -- @include "./head-take"
-return { endings, due, weight, unpack(lines, 1, 6 * take) }
+return { endings, due, weight, jobs }

@@ -34,8 +34,9 @@ for i = 1, count do
   local extra = operation == '' and '' or cmsgpack.pack({ operation = operation })
   raws[i], entries[i], bytes = raw, entry, bytes + #raw
   sets[2 * i - 1] = W .. ':job:' .. string.sub(entry, 41)
-  sets[2 * i] = struct.pack('<c1BBddI4Bc0I2c0', 'w', 0, ARGV[4 * i + 2], now + i - 1, created, #raw, 0, '', #extra, extra)
-    .. string.sub(entry, 1, 40)
+  sets[2 * i] = struct.pack(
+    '<c1BBddI4Bc0I2c0c40', 'w', 0, ARGV[4 * i + 2], now + i - 1, created, #raw, 0, '', #extra, extra, entry
+  )
 end
 if list + undone + count > ARGV[2] + 0 or size + bytes > ARGV[3] + 0 then return 2 end
 

@@ -10,12 +10,12 @@
 -- KEYS[6] dead       proj:<p>:queue:<q>:dead      ZSET, job by moment (us)
 -- KEYS[7] settings   proj:<p>:config:queue:<q>    HASH paused, order, weight
 -- ARGV[1] not_after  ms, Redis time
--- ARGV[2] token      of this lease, never used before; each job's is this and its number, from 1 on
+-- ARGV[2] token      of this lease, never used before; each job's is this and a letter, from a on
 -- ARGV[3] lease_ms   ms
 -- ARGV[4] max_leased bound on jobs in flight
 -- ARGV[5] max_dead   bound on dead letters, at which nothing more is leased
 -- ARGV[6] wanted     1 to 10 jobs
--- Returns {next_due_ms or -1, weight, job…}, a job being id, attempt, raw, operation, deadline_ms, created_ms; 0 when `lease`
+-- Returns {next_due_ms or -1, weight, {job, …}}, a job being {id, attempt, raw, operation, deadline_ms, created_ms}; 0 when `lease`
 -- must be asked; LATE, WRONGTYPE.
 -- Cost: O(log n) per job; 12 commands and one for each job; one reply holds at most 1 MiB.
 local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SETTINGS = redis.call, unpack(KEYS)
@@ -27,4 +27,4 @@ local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
 -- @include "./head-look"
 if whole then return 0 end
 -- @include "./head-take"
-return { due, weight, unpack(lines, 1, 6 * take) }
+return { due, weight, jobs }

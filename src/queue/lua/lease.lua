@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Leases up to n jobs: retries and expired leases first, by their original order, then the list from its head.
+-- Ends up to 100 leased jobs as done, if any are named, and leases up to 10: retries and expired leases first, by their original order,
+-- then the list from its head. With acks that are all stale nothing is leased; otherwise the acks are as of `ack`.
 -- Guarantee: a job is leased to one token at a time; tasks that others pushed get a record here; what cannot be read goes
 -- to the dead letters; the same request gets the same jobs again while it holds them; strict: one lease at a time.
 --
@@ -26,10 +27,12 @@
 -- ARGV[7] default_attempts for tasks of others
 -- ARGV[8] order      'relaxed' or 'strict', unless the owner set it
 -- ARGV[9] request    '1' when the caller named its request, else ''
--- ARGV[10..] ids...  unused ids, one for each job that may be leased
--- Returns {report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, job…}, a job being id, attempt, raw,
--- operation, deadline_ms, created_ms; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 18 commands and 6 for each job; one reply holds at most 1 MiB.
+-- ARGV[10] wanted    1 to 10 jobs
+-- ARGV[11] id        unused; with its number behind it, the id of a task of others
+-- ARGV[12..] acks... three each: job, token, result as JSON or ''
+-- Returns {{ending as of `ack`, …}, report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, {job, …}}, a job being {id, attempt,
+-- raw, operation, deadline_ms, created_ms}; {{…}} when all acks are stale; LATE, WRONGTYPE.
+-- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 26 and 7; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./reap"
@@ -38,7 +41,14 @@
 -- @include "./leasing"
 if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[14], 'hash') then return WRONGTYPE end
-local settings = read_settings(KEYS[12])
+local settings, endings = read_settings(KEYS[12]), {}
+if #ARGV > 11 then
+  local first, last = 12, #ARGV
+-- @include "./end-look"
+  if held_jobs == 0 then return { endings } end
+-- @include "./end-write"
+  survey()
+end
 local report = settle()
 
 -- The same request once more: its reply was lost. What it still holds is the answer; if nothing, it leases afresh.
@@ -51,22 +61,20 @@ if ARGV[9] == '1' then
     local j = job(id)
     if j and j.state == 'l' and j.token == former then
       token = former
-      for _, value in ipairs({ id, j.attempts, bytes_of(id, j), j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }) do
-        jobs[#jobs + 1] = value
-      end
+      jobs[#jobs + 1] = { id, j.attempts, bytes_of(id, j), j.extra.operation or '', call('ZSCORE', LEASES, id), j.created }
     end
   end
 end
 if #jobs == 0 then
   jobs = take({
     token = token, lease_ms = tonumber(ARGV[3]), max_leased = tonumber(ARGV[4]), max_dead = tonumber(ARGV[5]),
-    project_id = ARGV[6], attempts = tonumber(ARGV[7]), order = ARGV[8], hold = KEYS[13], ids = 10,
+    project_id = ARGV[6], attempts = tonumber(ARGV[7]), order = ARGV[8], hold = KEYS[13], wanted = tonumber(ARGV[10]), id = ARGV[11],
   }, settings)
   if ARGV[9] == '1' and #jobs > 0 then
     local ids = {}
-    for i = 1, #jobs, 6 do ids[#ids + 1] = jobs[i] end
+    for i = 1, #jobs do ids[i] = jobs[i][1] end
     call('HSET', KEYS[14], 'token', token, 'ids', table.concat(ids, ','))
   end
 end
 close()
-return { report, unread, nonce, token, next_due(), settings.weight, unpack(jobs) }
+return { endings, report, unread, nonce, token, next_due(), settings.weight, jobs }

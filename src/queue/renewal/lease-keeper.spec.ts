@@ -4,6 +4,7 @@ import { TestApp } from '../../../test/support/app.js';
 import { ownRedis } from '../../../test/support/own-redis.js';
 import { newProject } from '../../../test/support/projects.js';
 import { until } from '../../../test/support/until.js';
+import { LeaseService } from '../lease.service.js';
 import { QueueService } from '../queue.service.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Loss } from './messages.js';
@@ -12,12 +13,14 @@ describe('the thread that keeps leases', () => {
   let redis: Awaited<ReturnType<typeof ownRedis>>;
   let app: TestApp;
   let queues: QueueService;
+  let leasing: LeaseService;
   let keeper: LeaseKeeper;
   let thread: Worker;
   beforeAll(async () => {
     redis = await ownRedis();
     app = await TestApp.start({ servers: { state: redis } });
     queues = app.get(QueueService);
+    leasing = app.get(LeaseService);
     keeper = app.get(LeaseKeeper);
     process.once('worker', (worker) => (thread = worker));
     await keeper.start();
@@ -31,7 +34,7 @@ describe('the thread that keeps leases', () => {
   const held = async ({ leaseSeconds = 1, maxHoldMs = 60_000 } = {}) => {
     const projectId = newProject();
     await queues.enqueue(projectId, 'embeddings', [{ task: { doc_id: 'd', chunks: [] } }]);
-    const [job] = (await queues.lease(projectId, 'embeddings', { leaseSeconds })).jobs;
+    const [job] = (await leasing.lease(projectId, 'embeddings', { leaseSeconds })).jobs;
     const losses: Loss[] = [];
     const leaseMs = leaseSeconds * 1000;
     const drop = keeper.hold(projectId, 'embeddings', job!, { leaseMs, maxHoldMs }, (why) => losses.push(why));
@@ -59,7 +62,7 @@ describe('the thread that keeps leases', () => {
   it('says that the job was cancelled, or is somebody else’s', async () => {
     const [cancelled, stale] = [await held(), await held()];
     await queues.cancel(cancelled.projectId, 'embeddings', cancelled.job.jobId);
-    await queues.nack(stale.projectId, 'embeddings', stale.job.jobId, stale.job.leaseToken, { error: 'x' });
+    await leasing.nack(stale.projectId, 'embeddings', stale.job.jobId, stale.job.leaseToken, { error: 'x' });
     await until(() => cancelled.losses.length + stale.losses.length === 2, 'it says so');
     expect([cancelled.losses, stale.losses]).toEqual([['cancelled'], ['stale']]);
   });

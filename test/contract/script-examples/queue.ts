@@ -1,7 +1,6 @@
 import { QueueKeys } from '../../../src/queue/queue.keys.js';
 import {
   ackAndLease,
-  ackAndLeaseWhole,
   ackJobs,
   cancelJob,
   countJobs,
@@ -18,6 +17,7 @@ import {
   redriveDead,
   releaseJobs,
 } from '../../../src/queue/queue.scripts.js';
+import { LeaseService } from '../../../src/queue/lease.service.js';
 import { QueueService } from '../../../src/queue/queue.service.js';
 import type { ProjectId } from '../../../src/common/project-id.js';
 import type { TestApp } from '../../support/app.js';
@@ -47,19 +47,20 @@ const wholeArgs = (projectId: ProjectId) => ({
 
 async function leased(app: TestApp, projectId: ProjectId, dedupeKey?: string): Promise<{ id: string; token: string }> {
   const queues = app.get(QueueService);
+  const leasing = app.get(LeaseService);
   // A second job waits, so that no script finds an empty queue; a third is delayed.
   await queues.enqueue(projectId, QUEUE, [
     { task, ...(dedupeKey ? { dedupeKey } : {}) },
     { task: { ...task, doc_id: 'e' } },
     { task, delaySeconds: 600 },
   ]);
-  const [job] = (await queues.lease(projectId, QUEUE)).jobs;
+  const [job] = (await leasing.lease(projectId, QUEUE)).jobs;
   return { id: job!.jobId, token: job!.leaseToken };
 }
 
 async function buried(app: TestApp, projectId: ProjectId): Promise<void> {
   const { id, token } = await leased(app, projectId);
-  await app.get(QueueService).nack(projectId, QUEUE, id, token, { error: 'no', dead: true });
+  await app.get(LeaseService).nack(projectId, QUEUE, id, token, { error: 'no', dead: true });
 }
 
 export const examples: ScriptExample[] = [
@@ -95,14 +96,10 @@ export const examples: ScriptExample[] = [
     channels,
     tolerates,
     prepare: async (app, projectId) => {
-      await leased(app, projectId);
-      const keys = app.get(QueueKeys);
+      const { id, token } = await leased(app, projectId);
       return {
-        keys: {
-          ...places(app, projectId),
-          request: keys.request(projectId, QUEUE, 'r'),
-        },
-        args: { ...wholeArgs(projectId), request: '1', ids: ['x', 'y'] },
+        keys: { ...places(app, projectId), request: app.get(QueueKeys).request(projectId, QUEUE, 'r') },
+        args: { ...wholeArgs(projectId), request: '1', wanted: 2, id: 'x', acks: [id, token, ''] },
       };
     },
   }),
@@ -123,16 +120,7 @@ export const examples: ScriptExample[] = [
   example(ackAndLease, {
     prepare: async (app, projectId) => {
       const { id, token } = await leased(app, projectId, 'key');
-      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2, acks: [id, token, ''] } };
-    },
-  }),
-  example(ackAndLeaseWhole, {
-    channels,
-    tolerates,
-    prepare: async (app, projectId) => {
-      const { id, token } = await leased(app, projectId);
-      const args = { ...wholeArgs(projectId), id, held: token, result: '', ids: ['x', 'y'] };
-      return { keys: places(app, projectId), args };
+      return { keys: places(app, projectId), args: { ...leaseArgs, wanted: 2, most: 2, acks: [id, token, ''] } };
     },
   }),
   example(nackJob, {

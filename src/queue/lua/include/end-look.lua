@@ -48,8 +48,9 @@ for i = first, last, 3 do
       ended[over] = id
       records[2 * over - 1] = key
       records[2 * over] = struct.pack(
-        '<c1BBddI4Bc0I2c0', state, attempts, max, now_ms, created, 0, #token, token, #extra, extra
-      ) .. (state == 'o' and ARGV[i + 2] or '')
+        '<c1BBddI4Bc0I2c0c0', state, attempts, max, now_ms, created, 0, #token, token, #extra, extra,
+        state == 'o' and ARGV[i + 2] or ''
+      )
     end
   end
   if ending ~= 's' then held_jobs = held_jobs + 1 end

@@ -4,7 +4,7 @@ if over > 0 then
   call('LLEN', HISTORY)
   if call('DECRBY', SIZE, freed) <= 0 then call('DEL', SIZE) end
   call('ZREM', LEASES, unpack(ended))
-  for i = 1, 2 * over, 2 do call('SET', records[i], records[i + 1], 'EX', '3600') end
+  for i = 1, 2 * over, 2 do call('SETEX', records[i], '3600', records[i + 1]) end
   if garbage then call('UNLINK', unpack(garbage)) end
   if dedupes then call('HDEL', DEDUPE, unpack(dedupes)) end
   local history = call('RPUSH', HISTORY, unpack(ended))

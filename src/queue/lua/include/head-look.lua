@@ -14,8 +14,9 @@ if first_due and first_due + 0 <= now_ms or list < waiting or list > 0 and waiti
 if wanted > room then wanted = room end
 if wanted > list then wanted = list end
 local deadline = now_ms + lease_ms
--- Tables of their size from the start: where they grow, they cost more than the commands.
-local sets, taken, lines = { 0, 0 }, { 0, 0 }, { 0, 0, 0, 0, 0, 0 }
+-- A number is written in decimal at each command that it goes to, which costs as much as the command.
+local deadline_text = string.format('%.0f', deadline)
+local sets, taken, jobs = {}, {}, {}
 local moves
 if not whole and wanted > 0 then
   local entries = wanted == 1 and { call('LINDEX', WAITING, '0') } or call('LRANGE', WAITING, '0', wanted - 1)
@@ -38,24 +39,21 @@ if not whole and wanted > 0 then
   end
   for i = 1, fit do
     local key, id, packed, raw = keys[i], ids[i], packs[i], raws[i]
-    whole = type(packed) ~= 'string' or redis.sha1hex(raw) ~= string.sub(entries[i], 1, 40)
+    whole = type(packed) ~= 'string' or string.find(entries[i], redis.sha1hex(raw), 1, true) ~= 1
     if whole then break end
     local _, attempts, max, order, created, size, _, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
     attempts, take, sets[2 * i - 1] = attempts + 1, i, key
     -- Jobs of one script may go to several callers: each has a token of its own.
-    local its = token .. i
-    packed = struct.pack('<c1BBddI4Bc0I2c0', 'l', attempts, max, order, created, size, #its, its, #extra, extra)
-    if size <= 1024 then
-      sets[2 * i] = packed .. raw
-    else
-      sets[2 * i] = packed
+    local its = token .. string.char(96 + i)
+    if size > 1024 then
       moves = moves or {}
       moves[i] = key .. ':raw'
     end
-    taken[2 * i - 1], taken[2 * i] = deadline, id
-    local at, operation = 6 * i, extra ~= '' and cmsgpack.unpack(extra).operation or ''
-    lines[at - 5], lines[at - 4], lines[at - 3], lines[at - 2], lines[at - 1], lines[at] =
-      id, attempts, raw, operation, deadline, created
+    sets[2 * i] = struct.pack(
+      '<c1BBddI4Bc0I2c0c0', 'l', attempts, max, order, created, size, #its, its, #extra, extra, size > 1024 and '' or raw
+    )
+    taken[2 * i - 1], taken[2 * i] = deadline_text, id
+    jobs[i] = { id, attempts, raw, extra ~= '' and cmsgpack.unpack(extra).operation or '', deadline, created }
   end
   whole = whole or #entries < wanted
 end

@@ -1,16 +1,16 @@
 -- Takes jobs from the head: retries and expired leases by their original order, then the list.
-local leased, lines, bytes, unread = {}, {}, 0, 0
+local leased, given, bytes, unread = {}, {}, 0, 0
 
 local function give(o, id, j, raw)
   j.state, j.attempts, j.token = 'l', j.attempts + 1, o.token
   save(id, j)
   leased[#leased + 1] = o.deadline
   leased[#leased + 1] = id
-  for _, value in ipairs({ id, j.attempts, raw, j.extra.operation or '', o.deadline, j.created }) do lines[#lines + 1] = value end
+  given[#given + 1] = { id, j.attempts, raw, j.extra.operation or '', o.deadline, j.created }
   bytes = bytes + #raw
 end
 
-local function fits(raw) return #lines == 0 or bytes + #raw <= MAX_BYTES end
+local function fits(raw) return #given == 0 or bytes + #raw <= MAX_BYTES end
 
 local function take_retry(o, id)
   local j = job(id)
@@ -64,19 +64,19 @@ local function take_one(o, spare)
   return n.list > 0 and take_head(o, spare)
 end
 
--- Up to one job for each unused id in ARGV from o.ids on. Returns id, attempt, raw, operation, deadline_ms, created_ms of each.
+-- Up to o.wanted jobs; o.id with a number is the id of a task of others. Returns {id, attempt, raw, operation, deadline_ms, created_ms} of each.
 local function take(o, settings)
-  local wanted = math.min(#ARGV - o.ids + 1, o.max_leased - n.leases)
+  local wanted = math.min(o.wanted, o.max_leased - n.leases)
   if settings.paused or n.dead >= o.max_dead then wanted = 0 end
   if (settings.order or o.order) == 'strict' then
     wanted = (n.leases > 0 or call('EXISTS', o.hold) == 1) and 0 or math.min(wanted, 1)
   end
   o.deadline = now_ms + o.lease_ms
-  for i = 0, #ARGV - o.ids do
-    if #leased >= 2 * wanted or not take_one(o, ARGV[o.ids + i]) then break end
+  for i = 1, o.wanted do
+    if #leased >= 2 * wanted or not take_one(o, o.id .. i) then break end
   end
   if #leased > 0 then call('ZADD', LEASES, unpack(leased)) end
-  return lines
+  return given
 end
 
 local function read_settings(key)
