@@ -1,13 +1,11 @@
 import { ValidationPipe, type ValidationError } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
-import { getMetadataStorage, type MetadataStorage, validateSync } from 'class-validator';
+import { validateSync } from 'class-validator';
 import { AppError, type FieldError } from './app-error.js';
 import { quicklyValid } from './quick-check.js';
 
 /** Strict rules for bodies and queries: unknown fields are refused, nothing is coerced but query strings. */
 const STRICT = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true } as const;
-
-rememberRules(getMetadataStorage());
 
 /** The global pipe: a DTO that breaks its rules is 400 `validation_failed` with each field named. */
 export function createValidationPipe(): ValidationPipe {
@@ -47,17 +45,4 @@ export function flatten(errors: readonly ValidationError[], parent = ''): FieldE
     }));
     return [...own, ...flatten(error.children ?? [], field)];
   });
-}
-
-// class-validator looks through the rules of all classes at each validation, a third of what it costs here; they do not change
-// once a class is defined.
-function rememberRules(storage: MetadataStorage): void {
-  const rulesOf = storage.getTargetValidationMetadatas.bind(storage);
-  const known = new WeakMap<object, ReturnType<typeof rulesOf>>();
-  storage.getTargetValidationMetadatas = (type, schema, always, strictGroups, groups) => {
-    if (schema || always || strictGroups || groups) return rulesOf(type, schema, always, strictGroups, groups);
-    let rules = known.get(type);
-    if (!rules) known.set(type, (rules = rulesOf(type, schema, always, strictGroups)));
-    return rules;
-  };
 }
