@@ -11,16 +11,17 @@ interface Group<Item, Answer> {
 
 /**
  * Answers the calls that are made in one turn of the event loop together, group by group and in their order: where many
- * wait for the same server they come in bursts, since their former answers came in one read. Nobody waits for others.
+ * wait for the same server they come in bursts, since their former answers came in one read. A call alone waits for nothing,
+ * and a batch goes when it is half of the calls without an answer: so the server works on it while the other half is prepared.
  */
 export class Gathering<Item, Answer> {
   readonly #groups = new Map<string, Group<Item, Answer>>();
+  readonly #unanswered = new Map<string, number>();
 
   /**
-   * @param weigh the share of one batch that an item takes. What fills a batch is answered at once: so the server works
-   *   on the beginning of a burst while its end is still being prepared.
+   * @param weigh the share of the largest batch that an item takes.
    * @param answer one answer for each item; a rejection is that of each.
-   * @param asked called when batches were handed over: once for all that are left at the end of the turn.
+   * @param asked called when a batch of several calls was handed over: it is worth a write of its own.
    */
   constructor(
     private readonly weigh: (item: Item) => number,
@@ -31,33 +32,40 @@ export class Gathering<Item, Answer> {
   ask(name: string, item: Item): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const weight = this.weigh(item);
+      const unanswered = (this.#unanswered.get(name) ?? 0) + 1;
+      this.#unanswered.set(name, unanswered);
       let group = this.#groups.get(name);
-      if (group && group.weight + weight > 1) group = this.#sendNow(name, group);
-      if (!group) {
-        if (this.#groups.size === 0) setImmediate(() => this.#rest());
-        this.#groups.set(name, (group = { calls: [], weight: 0 }));
-      }
-      group.calls.push({ item, resolve, reject });
+      if (group && group.weight + weight > 1) group = this.#send(name, group);
+      if (!group) this.#groups.set(name, (group = { calls: [], weight: 0 }));
+      const waiting = group.calls.push({ item, resolve, reject });
       group.weight += weight;
-      if (group.weight >= 1) this.#sendNow(name, group);
+      if (group.weight >= 1 || waiting * 2 >= unanswered) this.#send(name, group);
+      else if (waiting === 1) setImmediate(() => this.#rest());
     });
   }
 
   #rest(): void {
     for (const [name, group] of this.#groups) this.#send(name, group);
-    this.asked();
   }
 
-  #sendNow(name: string, group: Group<Item, Answer>): undefined {
-    this.#send(name, group);
-    this.asked();
-  }
-
-  #send(name: string, { calls }: Group<Item, Answer>): void {
+  #send(name: string, { calls }: Group<Item, Answer>): undefined {
     this.#groups.delete(name);
     this.answer(calls.map(({ item }) => item)).then(
-      (answers) => calls.forEach(({ resolve }, i) => resolve(answers[i]!)),
-      (error: unknown) => calls.forEach(({ reject }) => reject(error)),
+      (answers) => {
+        this.#answered(name, calls.length);
+        calls.forEach(({ resolve }, i) => resolve(answers[i]!));
+      },
+      (error: unknown) => {
+        this.#answered(name, calls.length);
+        calls.forEach(({ reject }) => reject(error));
+      },
     );
+    if (calls.length > 1) this.asked();
+  }
+
+  #answered(name: string, calls: number): void {
+    const rest = this.#unanswered.get(name)! - calls;
+    if (rest > 0) this.#unanswered.set(name, rest);
+    else this.#unanswered.delete(name);
   }
 }

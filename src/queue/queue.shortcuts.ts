@@ -23,8 +23,8 @@ import { ackAndLease, ackJobs, enqueuePlain, leaseHead } from './queue.scripts.j
 export const MAX_DEAD = 10_000;
 /** What a script may bring or take at once, in characters: it should not hold Redis for long. */
 const BATCH_CHARS = 262_144;
-/** Calls of one turn that share a script: enough to share its cost, few enough that the next are prepared while it runs. */
-const CALLS = 4;
+/** So many calls share a script at most: it should not hold Redis for long. */
+const CALLS = 8;
 /** So many calls do not try a short script after it could do nothing. */
 const DETOUR = 16;
 const ASK_WHOLE = 0;
@@ -85,7 +85,7 @@ export class QueueShortcuts {
     const token = randomToken();
     const args = { ...this.bounds(asked, token), wanted: asked.max };
     const asking = this.runner.run(leaseHead, { keys: places, args });
-    const reply = await (asked.max >= CALLS ? this.#begin(asking) : asking);
+    const reply = await (asked.max > 1 ? this.#begin(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
     return leaseReply(tokenOfEach(token), reply as LeasedReply);
   }
