@@ -13,7 +13,8 @@ import { QueueModule } from './queue.module.js';
 import { QueueRegistry } from './queue.registry.js';
 import { LeaseService } from './lease.service.js';
 import { QueueService } from './queue.service.js';
-import type { LeasedJob } from './queue.types.js';
+import type { Lease, LeasedJob } from './queue.types.js';
+import { ReadyProjects } from './ready-projects.js';
 
 class AnyTask {
   @IsOptional()
@@ -44,6 +45,24 @@ function consumerModule(
   @Module({ imports: [QueueModule], providers: [Consumer] })
   class ConsumerModule {}
   return { queue, module: ConsumerModule };
+}
+
+/** Lets what leases find reach the consumer only after `release`, where `which` says so. */
+function holdAnswers(app: TestApp, which: (projectId: ProjectId, found: Lease) => boolean) {
+  const leasing = app.get(LeaseService);
+  const lease = leasing.lease.bind(leasing);
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const answer = { held: 0, release };
+  vi.spyOn(leasing, 'lease').mockImplementation(async (projectId, ...rest) => {
+    const found = await lease(projectId, ...rest);
+    if (which(projectId, found)) {
+      answer.held += 1;
+      await released;
+    }
+    return found;
+  });
+  return answer;
 }
 
 describe('@QueueConsumer', () => {
@@ -137,6 +156,68 @@ describe('@QueueConsumer', () => {
     await until(() => handled.length === 60, 'all are done');
     expect(most).toBe(6);
     for (const projectId of projects) expect(handled.filter((each) => each === projectId)).toHaveLength(5);
+  });
+
+  it('asks for the next project while the answer to one with more turns is on its way', async () => {
+    const done: ProjectId[] = [];
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const [first, heavy, light] = [newProject(), newProject(), newProject()];
+    let blocked = 0;
+    const { queue, module } = consumerModule({ concurrency: 2 }, async (projectId) => {
+      if (projectId === first) {
+        blocked += 1;
+        await opened;
+      }
+      done.push(projectId);
+    });
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    await app.state.hset(app.keys.key(heavy, 'config', 'queue', queue), 'weight', 100);
+    await queues.enqueue(heavy, queue, [{ task: {} }]);
+    await until(() => done.length === 1, 'the weight is known');
+
+    // Both are ready before there is a slot, so that they are of one round.
+    await queues.enqueue(first, queue, [{ task: {} }, { task: {} }]);
+    await until(() => blocked === 2, 'no slot is free');
+    const ready = new Set<ProjectId>();
+    await app.get(ReadyProjects).watch(queue, (projectId) => ready.add(projectId));
+    for (const projectId of [heavy, light]) {
+      await queues.enqueue(projectId, queue, [{ task: {} }]);
+      await until(() => ready.has(projectId), 'the consumer heard of it');
+    }
+    const answer = holdAnswers(app, (projectId) => projectId === heavy);
+    open();
+    await until(() => done.includes(light), 'the other is served');
+    expect(done).toEqual([heavy, first, first, light]);
+    answer.release();
+    await until(() => done.length === 5, 'all are done');
+  });
+
+  it('goes on with a project in which an older answer found nothing', async () => {
+    const finish: (() => void)[] = [];
+    const { queue, module } = consumerModule(
+      { concurrency: 2 },
+      () => new Promise<void>((resolve) => finish.push(resolve)),
+    );
+    const app = await start(module);
+    const queues = app.get(QueueService);
+    const projects = app.get(ReadyProjects);
+    const projectId = newProject();
+    const answer = holdAnswers(app, (_projectId, { jobs }) => jobs.length === 0);
+    await queues.enqueue(projectId, queue, [{ task: {} }]);
+    await until(() => finish.length === 1 && answer.held > 0, 'one job runs, and no other was found');
+    let woken = false;
+    await projects.watch(queue, () => (woken = true));
+    await queues.enqueue(projectId, queue, [{ task: {} }, { task: {} }]);
+    await until(() => woken, 'the consumer heard of more');
+    // From now on no sweep helps out.
+    projects.onModuleDestroy();
+    finish[0]!();
+    await until(() => finish.length === 2, 'the ack brought the second along');
+    answer.release();
+    await until(() => finish.length === 3, 'the third runs');
+    finish.forEach((each) => each());
   });
 
   it('keeps its lease while the handler works, however long', async () => {
