@@ -7,7 +7,7 @@ import { redisCalls } from '../../test/support/redis-calls.js';
 import { dump } from '../../test/support/script-example.js';
 import { until } from '../../test/support/until.js';
 import { LockKeys } from './lock.keys.js';
-import { LockScripts } from './lock.scripts.js';
+import { type Held, LockScripts } from './lock.scripts.js';
 import { LockService } from './lock.service.js';
 
 describe('waiting for a lock', () => {
@@ -159,6 +159,15 @@ describe('waiting for a lock', () => {
       await expect(scripts.release(projectId, 'a', 'holder')).rejects.toMatchObject(conflict);
       expect(await dump(apps[0]!, projectId), part).toEqual(before);
     }
+  });
+
+  it('takes the value of another program, which has no end, for no turn', async () => {
+    const projectId = newProject();
+    const scripts = apps[0]!.get(LockScripts);
+    await apps[0]!.state.set(keys.lock(projectId, 'a'), 'of another program');
+    const { leftMs, place } = (await scripts.acquire(projectId, 'a', 'waiter', 1000, true)) as Held;
+    expect(leftMs).toBeGreaterThan(0);
+    expect((await scripts.beat(projectId, [{ name: 'a', owner: 'waiter', place }]))[0]).toBeGreaterThan(0);
   });
 
   it('leaves no key without a TTL', async () => {

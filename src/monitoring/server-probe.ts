@@ -21,7 +21,7 @@ export interface ServerFacts {
 }
 
 /**
- * Asks one server for its facts, at most once a second, and waits 80 ms at most. It goes past the gateway: a probe's short
+ * Asks one server for its facts, at most once a second, and waits some 80 ms at most. It goes past the gateway: a probe's short
  * deadline must not count against the breaker that guards real calls.
  */
 export class ServerProbe {

@@ -42,7 +42,7 @@ export class ConsumerRunner {
   readonly #log = new Logger('QueueConsumer');
   /** Projects that may have work. */
   readonly #ring = new FairRing<ProjectId>();
-  /** Those that were said to be ready while Redis was being asked: an empty answer may be older than that. */
+  /** Those that were said to be ready, or had jobs, while Redis was being asked: an empty answer may be older than that. */
   readonly #heard = new Set<ProjectId>();
   readonly #due = new Map<ProjectId, NodeJS.Timeout>();
   readonly #running = new Set<Running>();
@@ -103,8 +103,8 @@ export class ConsumerRunner {
     while (!this.#stopping) {
       const free = this.#slots - this.#running.size - this.#reserved;
       if (free <= 0) return;
-      const projectId = this.#ring.next();
-      if (projectId === undefined || this.#asking.has(projectId)) return;
+      const projectId = this.#ring.next(this.#asking);
+      if (projectId === undefined) return;
       const max = this.#ring.size > 1 ? 1 : Math.min(free, MAX_BATCH);
       const asked = this.#ask(projectId, max).finally(() => {
         this.#asking.delete(projectId);
@@ -145,7 +145,9 @@ export class ConsumerRunner {
     }
     if (this.#stopping) return this.leasing.release(projectId, this.queue, found);
     this.#ring.setWeight(projectId, found.weight);
-    if (found.jobs.length === 0 && !this.#heard.has(projectId)) this.#ring.leave(projectId);
+    if (found.jobs.length > 0) this.#heard.add(projectId);
+    if (this.#heard.has(projectId)) this.#ring.add(projectId);
+    else this.#ring.leave(projectId);
     if (found.dueInMs !== undefined) this.#lookAgain(projectId, found.dueInMs);
     // All are kept before the first is worked on, which may block the event loop at once.
     for (const running of found.jobs.map((job) => this.#keep(projectId, job))) if (running) this.#start(running);

@@ -1,50 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { Inject, Injectable, Module } from '@nestjs/common';
-import { IsOptional, IsString } from 'class-validator';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { consumerModule } from '../../test/queue/consumer-module.js';
 import { TestApp } from '../../test/support/app.js';
 import { ownRedis } from '../../test/support/own-redis.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
-import type { ProjectId } from '../common/project-id.js';
-import { type JobHandler, QueueConsumer } from './queue-consumer.decorator.js';
-import { QueueKeys } from './queue.keys.js';
-import { QueueModule } from './queue.module.js';
-import { QueueRegistry } from './queue.registry.js';
 import { LeaseService } from './lease.service.js';
+import { QueueConsumer } from './queue-consumer.decorator.js';
+import { QueueKeys } from './queue.keys.js';
 import { QueueService } from './queue.service.js';
-import type { LeasedJob } from './queue.types.js';
-
-class AnyTask {
-  @IsOptional()
-  @IsString()
-  note?: string;
-}
-
-type Handle = JobHandler['handle'];
-
-/** A module as a team would add it, with a queue of its own, so that no other test's jobs reach it. */
-function consumerModule(
-  options: { concurrency?: number; leaseSeconds?: number },
-  handle: Handle,
-): { queue: string; module: new () => object } {
-  const queue = `test-${randomUUID()}`;
-
-  @Injectable()
-  @QueueConsumer(queue, options)
-  class Consumer implements JobHandler {
-    constructor(@Inject(QueueRegistry) registry: QueueRegistry) {
-      registry.declare({ name: queue, task: AnyTask });
-    }
-    handle(projectId: ProjectId, job: LeasedJob, signal: AbortSignal): Promise<unknown> {
-      return handle(projectId, job, signal);
-    }
-  }
-
-  @Module({ imports: [QueueModule], providers: [Consumer] })
-  class ConsumerModule {}
-  return { queue, module: ConsumerModule };
-}
 
 describe('@QueueConsumer', () => {
   const apps: TestApp[] = [];
@@ -117,28 +80,6 @@ describe('@QueueConsumer', () => {
     expect((await look()).lastError).toContain('result');
   });
 
-  it('fills all of its slots, and no more, with the jobs of many projects', async () => {
-    let [running, most] = [0, 0];
-    const handled: string[] = [];
-    let open = (): void => undefined;
-    const opened = new Promise<void>((resolve) => (open = resolve));
-    const { queue, module } = consumerModule({ concurrency: 6 }, async (projectId) => {
-      most = Math.max(most, (running += 1));
-      if (running === 6) open();
-      await opened;
-      running -= 1;
-      handled.push(projectId);
-    });
-    const app = await start(module);
-    const queues = app.get(QueueService);
-    const projects = Array.from({ length: 12 }, newProject);
-    const jobs = Array.from({ length: 5 }, () => ({ task: {} }));
-    await Promise.all(projects.map((projectId) => queues.enqueue(projectId, queue, jobs)));
-    await until(() => handled.length === 60, 'all are done');
-    expect(most).toBe(6);
-    for (const projectId of projects) expect(handled.filter((each) => each === projectId)).toHaveLength(5);
-  });
-
   it('keeps its lease while the handler works, however long', async () => {
     let finish = (): void => undefined;
     const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -160,31 +101,6 @@ describe('@QueueConsumer', () => {
     finish();
     await until(async () => (await queues.job(projectId, queue, job!.jobId)).state === 'done');
     expect(runs).toBe(1);
-  });
-
-  it('serves projects in turn, whoever floods the queue', async () => {
-    const served: ProjectId[] = [];
-    let open = (): void => undefined;
-    const opened = new Promise<void>((resolve) => (open = resolve));
-    const { queue, module } = consumerModule({ concurrency: 2 }, async (projectId) => {
-      await opened;
-      served.push(projectId);
-    });
-    const app = await start(module);
-    const queues = app.get(QueueService);
-    const flood = newProject();
-    const others = Array.from({ length: 9 }, newProject);
-    for (let i = 0; i < 5; i += 1)
-      await queues.enqueue(
-        flood,
-        queue,
-        Array.from({ length: 100 }, () => ({ task: {} })),
-      );
-    await Promise.all(others.map((projectId) => queues.enqueue(projectId, queue, [{ task: {} }])));
-    open();
-    await until(() => others.every((projectId) => served.includes(projectId)), 'each had its job done');
-    // One turn of each that is ready, and what was leased before the last of them was heard of.
-    expect(Math.max(...others.map((projectId) => served.indexOf(projectId)))).toBeLessThan(40);
   });
 
   it('tells the handler that its job was cancelled', async () => {
@@ -225,27 +141,6 @@ describe('@QueueConsumer', () => {
     await until(async () => (await look())?.state === 'done', 'the job is done');
     expect(await look()).toMatchObject({ attempts: 1, result: 'result' });
     expect(runs).toBe(1);
-  });
-
-  it('serves the other projects while a key of one holds another kind of value', async () => {
-    const { queue, module } = consumerModule({}, async () => 'result');
-    const app = await start(module);
-    const queues = app.get(QueueService);
-    const [broken, good] = [newProject(), newProject()];
-    const keys = app.get(QueueKeys);
-    await app.state.sadd(keys.places(broken, queue).waiting, 'no script uses sets');
-    await app.state.rpush(keys.list(broken, queue), JSON.stringify({ project_id: broken }));
-    await app.state.publish(keys.places(broken, queue).wake, '');
-    const jobs = await queues.enqueue(
-      good,
-      queue,
-      Array.from({ length: 20 }, () => ({ task: {} })),
-    );
-    await until(
-      async () => (await queues.job(good, queue, jobs.at(-1)!.jobId)).state === 'done',
-      'the last job is done',
-    );
-    expect(await app.state.llen(keys.list(broken, queue))).toBe(1);
   });
 
   it('gives what it could not finish back at shutdown, the attempt not counted', async () => {

@@ -43,6 +43,24 @@ describe('the fair ring', () => {
     expect(serve(ringOf(['a']), { a: 5000 }, 100)).toEqual({ a: 500_000 });
   });
 
+  it('passes over who is busy, and begins no round before their turns are over', () => {
+    const ring = ringOf(['a', 'b', 'c']);
+    ring.setWeight('a', 2);
+    const busy = new Set<string>();
+    const ask = (): string | undefined => {
+      const id = ring.next(busy);
+      if (id === undefined) return undefined;
+      ring.hold(id);
+      busy.add(id);
+      return id;
+    };
+    expect([ask(), ask(), ask(), ask()]).toEqual(['a', 'b', 'c', undefined]);
+    busy.delete('b');
+    expect(ask()).toBeUndefined();
+    busy.clear();
+    expect([ask(), ask(), ask()]).toEqual(['a', 'b', 'c']);
+  });
+
   it('serves a newcomer within one turn of each that is ready, flood or not', () => {
     const ids = Array.from({ length: 9 }, (_, i) => `p${i}`);
     const ring = ringOf(['flood', ...ids]);

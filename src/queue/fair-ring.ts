@@ -4,6 +4,7 @@ import { Lru } from '../common/lru.js';
 const REMEMBERED = 10_000;
 /** How much the last job counts in the guess at the next one's time. */
 const LEARNING = 0.2;
+const NOBODY: ReadonlySet<never> = new Set();
 
 interface Entry<T> {
   readonly id: T;
@@ -44,16 +45,27 @@ export class FairRing<T> {
     this.#ring.clear();
   }
 
-  /** @returns who is served next; the same one until its credit is used up. */
-  next(): T | undefined {
+  /**
+   * @param busy who is passed over for now; no round begins before their turns are over, or they would lose their share.
+   * @returns who is served next; the same one until its credit is used up.
+   */
+  next(busy: Pick<ReadonlySet<T>, 'has'> = NOBODY): T | undefined {
     while (this.#ring.size > 0) {
-      for (let turns = this.#ring.size; turns > 0; turns -= 1) {
-        const entry = this.#ring.values().next().value!;
-        if (entry.credit > 0) return entry.id;
-        // Its turn is over: to the end of the line.
-        this.#ring.delete(entry.id);
-        this.#ring.set(entry.id, entry);
+      let turns = this.#ring.size;
+      let unfinished = false;
+      for (const entry of this.#ring.values()) {
+        if (turns === 0) break;
+        turns -= 1;
+        if (entry.credit > 0) {
+          if (!busy.has(entry.id)) return entry.id;
+          unfinished = true;
+        } else if (!unfinished) {
+          // Its turn is over: to the end of the line.
+          this.#ring.delete(entry.id);
+          this.#ring.set(entry.id, entry);
+        }
       }
+      if (unfinished) return undefined;
       this.#nextRound();
     }
     return undefined;

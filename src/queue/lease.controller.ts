@@ -39,7 +39,7 @@ export class LeaseController {
   @Requires('work')
   @ApiOkResponse({ type: LeaseAnswerDto })
   @ApiNoContentResponse({ description: 'No job.' })
-  @ApiProblems('not_found')
+  @ApiProblems('not_found', 'rate_limited', 'too_many_connections')
   async lease(
     @Param('queue', NamePipe) queue: string,
     @Body() body: LeaseDto,
@@ -82,7 +82,7 @@ export class LeaseController {
   @RateLimitExempt()
   @HttpCode(200)
   @Requires('work')
-  @ApiProblems('not_found')
+  @ApiProblems('not_found', 'too_many_connections')
   async ackBatch(
     @Param('queue', NamePipe) queue: string,
     @Body() body: AckBatchDto,

@@ -51,4 +51,4 @@ if ARGV[4] == '1' then
   place = int(math.max(now, (tonumber(newest) or 0) + 1))
   wait(room, ARGV[2], place, now_ms)
 end
-return { 0, call('PTTL', KEYS[1]), place }
+return { 0, left_of(room), place }

@@ -24,7 +24,7 @@ end
 local left = {}
 for i, room in ipairs(rooms) do
   if redis.call('EXISTS', room.lock) == 0 then hand_over(room, now) end
-  local rest = redis.call('PTTL', room.lock)
+  local rest = left_of(room)
   left[i] = holder(redis.call('GET', room.lock)) == ARGV[i * 2] and -rest or rest
 end
 return left

@@ -19,6 +19,12 @@ local function room_of(lock)
   return room
 end
 
+-- For how many ms the lock is held at most. What another program put there may have no end: who waits then looks now and then.
+local function left_of(room)
+  local left = redis.call('PTTL', room.lock)
+  return left < 0 and ROOM_MS or left
+end
+
 -- The clock is the floor: when the counter was lost, the next fence is still greater than all before it.
 local function grant(room, owner, now_us, ttl_ms)
   local last = tonumber(string.match(room.last or '', '%d+$')) or 0
