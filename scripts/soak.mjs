@@ -20,7 +20,7 @@ const { status } = spawnSync(
   [
     'run',
     '--no-file-parallelism',
-    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/queue/model', 'test/progress', 'test/soak']),
+    ...(chosen.length > 0 ? chosen : ['test/quota', 'test/queue/model', 'test/lock', 'test/progress', 'test/soak']),
   ],
   { stdio: 'inherit', env: { ...process.env, SOAK: '1', SEED: seed } },
 );

@@ -134,7 +134,8 @@ async function measure({ start, paths }, redis, streams) {
   const bearer = token(projectId);
   const { read, write } = paths(projectId);
   const base = `http://127.0.0.1:${port}`;
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+  // An idle connection is given up here before the server does it (after 5 s): or a request may meet its end.
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 8, timeout: 3000 });
   const publish = () =>
     new Promise((resolve, reject) => {
       const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };

@@ -159,12 +159,14 @@ export class QueueShortcuts {
       const jobs = lease.jobs.slice(given, (given += asked.max));
       return { endings: [each], lease: { ...lease, jobs } };
     });
-    // A reply holds 1 MiB: for who comes last there may be jobs nevertheless.
+    // A reply holds 1 MiB: for who comes last there may be jobs nevertheless. Should that be refused, the others keep theirs.
     return lease.jobs.length === 0
       ? answers
       : Promise.all(
           answers.map(async (each) =>
-            each.lease?.jobs.length === 0 ? { ...each, lease: (await this.lease(places, asked)) ?? each.lease } : each,
+            each.lease?.jobs.length === 0
+              ? { ...each, lease: (await this.lease(places, asked).catch(() => undefined)) ?? each.lease }
+              : each,
           ),
         );
   }
