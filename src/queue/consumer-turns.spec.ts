@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { consumerModule } from '../../test/queue/consumer-module.js';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
@@ -29,16 +29,6 @@ function holdAnswers(app: TestApp, which: (projectId: ProjectId, found: Lease) =
 }
 
 describe('@QueueConsumer, with the jobs of several projects', () => {
-  const apps: TestApp[] = [];
-  const start = async (module: new () => object): Promise<TestApp> => {
-    const app = await TestApp.start({ extensions: [module] });
-    apps.push(app);
-    return app;
-  };
-  afterEach(async () => {
-    await Promise.all(apps.splice(0).map((app) => app.close()));
-  });
-
   it('fills all of its slots, and no more, with the jobs of many projects', async () => {
     let [running, most] = [0, 0];
     const handled: string[] = [];
@@ -51,7 +41,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
       running -= 1;
       handled.push(projectId);
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projects = Array.from({ length: 12 }, newProject);
     const jobs = Array.from({ length: 5 }, () => ({ task: {} }));
@@ -74,7 +64,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
       }
       done.push(projectId);
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     await app.state.hset(app.keys.key(heavy, 'config', 'queue', queue), 'weight', 100);
     await queues.enqueue(heavy, queue, [{ task: {} }]);
@@ -103,7 +93,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
       { concurrency: 2 },
       () => new Promise<void>((resolve) => finish.push(resolve)),
     );
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projects = app.get(ReadyProjects);
     const projectId = newProject();
@@ -131,7 +121,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
       await opened;
       served.push(projectId);
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const flood = newProject();
     const others = Array.from({ length: 9 }, newProject);
@@ -150,7 +140,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
 
   it('serves the other projects while a key of one holds another kind of value', async () => {
     const { queue, module } = consumerModule({}, async () => 'result');
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const [broken, good] = [newProject(), newProject()];
     const keys = app.get(QueueKeys);

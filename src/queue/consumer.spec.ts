@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { consumerModule } from '../../test/queue/consumer-module.js';
 import { TestApp } from '../../test/support/app.js';
 import { ownRedis } from '../../test/support/own-redis.js';
@@ -10,22 +10,12 @@ import { QueueKeys } from './queue.keys.js';
 import { QueueService } from './queue.service.js';
 
 describe('@QueueConsumer', () => {
-  const apps: TestApp[] = [];
-  const start = async (module: new () => object): Promise<TestApp> => {
-    const app = await TestApp.start({ extensions: [module] });
-    apps.push(app);
-    return app;
-  };
-  afterEach(async () => {
-    await Promise.all(apps.splice(0).map((app) => app.close()));
-  });
-
   it('works on the jobs of every project, ours and pushed by others, and keeps their results', async () => {
     const { queue, module } = consumerModule({ concurrency: 4 }, async (projectId, job) => ({
       for: projectId,
       attempt: job.attempt,
     }));
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projects = [newProject(), newProject(), newProject()];
     const jobs = await Promise.all(
@@ -50,7 +40,7 @@ describe('@QueueConsumer', () => {
       attempts.push(job.attempt);
       throw new Error(`attempt ${job.attempt} failed`);
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {}, maxAttempts: 2 }]);
@@ -71,7 +61,7 @@ describe('@QueueConsumer', () => {
 
   it('retries what gives a result that is too large to be kept', async () => {
     const { queue, module } = consumerModule({}, async () => 'x'.repeat(300_000));
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {}, maxAttempts: 1 }]);
@@ -88,7 +78,7 @@ describe('@QueueConsumer', () => {
       runs += 1;
       await finished;
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
@@ -107,7 +97,7 @@ describe('@QueueConsumer', () => {
     const { queue, module } = consumerModule({ leaseSeconds: 1 }, (_projectId, _job, signal) => {
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     });
-    const app = await start(module);
+    await using app = await TestApp.start({ extensions: [module] });
     const queues = app.get(QueueService);
     const projectId = newProject();
     const [job] = await queues.enqueue(projectId, queue, [{ task: {} }]);
