@@ -17,12 +17,12 @@ export class LockKeys {
 
   /** Who waits for the lock. ZSET owner → arrival in µs; TTL one minute, renewed. */
   queue(projectId: ProjectId, name: string): string {
-    return `${this.lock(projectId, name)}:queue`;
+    return this.keys.key(projectId, 'lock', name, 'queue');
   }
 
   /** Until when each waiter counts as alive. ZSET owner → ms; TTL one minute, renewed. */
   alive(projectId: ProjectId, name: string): string {
-    return `${this.lock(projectId, name)}:alive`;
+    return this.keys.key(projectId, 'lock', name, 'alive');
   }
 
   /**
@@ -30,14 +30,13 @@ export class LockKeys {
    * any time: see the script.
    */
   toAcquire(projectId: ProjectId, name: string): { readonly lock: string; readonly fence: string } {
-    const lock = this.lock(projectId, name);
-    return { lock, fence: `${lock}:fence` };
+    return { lock: this.lock(projectId, name), fence: this.keys.key(projectId, 'lock', name, 'fence') };
   }
 
   /** The lock and what remembers that this owner released it, so that a repetition gets the same answer. String; TTL 10 minutes. */
   toRelease(projectId: ProjectId, name: string, owner: string): { readonly lock: string; readonly released: string } {
-    const lock = this.lock(projectId, name);
-    return { lock, released: `${lock}:released:${owner}` };
+    const released = this.keys.key(projectId, 'lock', name, 'released', owner);
+    return { lock: this.lock(projectId, name), released };
   }
 
   /** Channel: a lock of the project was handed to one who waits. */
