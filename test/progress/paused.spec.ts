@@ -1,14 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { ProjectId } from '../../src/common/project-id.js';
-import { ProgressService } from '../../src/progress/progress.service.js';
-import { TestApp } from '../support/app.js';
-import { MainProcess } from '../support/main-process.js';
-import { ownRedis } from '../support/own-redis.js';
-import { JWT_SECRET } from '../support/projects.js';
-import { SseClient } from '../support/sse-client.js';
+import { describe, expect, it } from 'vitest';
+import { figure, percentile, scaled, SOAK } from '../support/scale.js';
+import type { SseClient } from '../support/sse-client.js';
 import { until } from '../support/until.js';
-import { figure, SOAK, scaled } from '../support/scale.js';
+import { StreamedProcess } from './streamed-process.js';
 
 const SECONDS = scaled(3, 60);
 const RATE = 200;
@@ -17,43 +12,18 @@ const BYTES = SOAK ? 1000 : 10_000;
 const MIB = 1024 * 1024;
 
 describe(`readers that pause for ${SECONDS} s at ${RATE} events/s`, () => {
-  const cleanups: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  });
-
   it(
     'cost bounded memory and nothing to the others, and have exact text and state afterwards',
     { timeout: 600_000 },
     async () => {
-      const redis = await ownRedis();
-      cleanups.push(() => redis[Symbol.asyncDispose]());
-      const server = new MainProcess({ REDIS_URL: redis.appUrl, AUTH_JWT_SECRET: JWT_SECRET });
-      cleanups.push(() => server[Symbol.asyncDispose]());
-      const app = await TestApp.start({ servers: { state: redis } });
-      cleanups.push(() => app.close());
-      const viewer = await app.caller('viewer');
-      const url = `${await server.url()}${viewer.base}/progress?operation_id=a`;
-      const open = async (): Promise<SseClient> => {
-        const client = await SseClient.open(url, { token: viewer.token });
-        cleanups.push(() => client.cut());
-        await client.until('$snapshot');
-        return client;
-      };
+      await using streamed = await StreamedProcess.start();
+      const open = (): Promise<SseClient> => streamed.open('?operation_id=a');
       const resident = (): number => {
-        const status = readFileSync(`/proc/${server.pid}/status`, 'utf8');
+        const status = readFileSync(`/proc/${streamed.server.pid}/status`, 'utf8');
         return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024;
       };
-      const progress = app.get(ProgressService);
-      let [text, count, keys] = ['', 0, 0];
-      const say = (type: string, data: object): Promise<unknown> => {
-        const idempotencyKey = `${keys++}`;
-        const event = { type, data, operation_id: 'a' };
-        return until(
-          () => progress.publish(viewer.projectId as ProjectId, event, { idempotencyKey }).catch(() => undefined),
-          'Redis to take an event',
-        );
-      };
+      let [text, count] = ['', 0];
+      const say = (type: string, data: Record<string, unknown>): Promise<unknown> => streamed.say(type, data, 'a');
       /** Half text, half counts, now and then a stage, evenly over the time. @returns delays at the readers that read, ms. */
       const flow = async (seconds: number, readers: readonly SseClient[]): Promise<number[]> => {
         const begin = performance.now();
@@ -77,9 +47,8 @@ describe(`readers that pause for ${SECONDS} s at ${RATE} events/s`, () => {
             );
           }
         }
-        return delays.sort((a, b) => a - b);
+        return delays;
       };
-      const p99 = (delays: number[]): number => delays[Math.floor(delays.length * 0.99)]!;
 
       const readers = [await open(), await open()];
       const paused = await Promise.all(Array.from({ length: PAUSED }, open));
@@ -90,8 +59,8 @@ describe(`readers that pause for ${SECONDS} s at ${RATE} events/s`, () => {
       const grown = (resident() - before) / PAUSED;
       figure(`reader paused for ${SECONDS} s`, {
         'MiB each': (grown / MIB).toFixed(2),
-        'p99 of others before, ms': p99(alone).toFixed(1),
-        'p99 of others beside, ms': p99(beside).toFixed(1),
+        'p99 of others before, ms': percentile(alone, 0.99).toFixed(1),
+        'p99 of others beside, ms': percentile(beside, 0.99).toFixed(1),
       });
       expect(grown).toBeLessThan(2 * MIB);
 
@@ -103,9 +72,7 @@ describe(`readers that pause for ${SECONDS} s at ${RATE} events/s`, () => {
           const last = seen.at(-1)!;
           await until(() => last.ended || last.closed, 'the end of a stream', 60_000);
           if (last.types().includes('$end')) break;
-          const again = await last.reconnect();
-          cleanups.push(() => again.cut());
-          seen.push(again);
+          seen.push(streamed.keep(await last.reconnect()));
         }
         let whole = '';
         let holes = 0;
