@@ -51,42 +51,6 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
     for (const projectId of projects) expect(handled.filter((each) => each === projectId)).toHaveLength(5);
   });
 
-  it('asks for the next project while the answer to one with more turns is on its way', async () => {
-    const done: ProjectId[] = [];
-    let open = (): void => undefined;
-    const opened = new Promise<void>((resolve) => (open = resolve));
-    const [first, heavy, light] = [newProject(), newProject(), newProject()];
-    let blocked = 0;
-    const { queue, module } = consumerModule({ concurrency: 2 }, async (projectId) => {
-      if (projectId === first) {
-        blocked += 1;
-        await opened;
-      }
-      done.push(projectId);
-    });
-    await using app = await TestApp.start({ extensions: [module] });
-    const queues = app.get(QueueService);
-    await app.state.hset(app.keys.key(heavy, 'config', 'queue', queue), 'weight', 100);
-    await queues.enqueue(heavy, queue, [{ task: {} }]);
-    await until(() => done.length === 1, 'the weight is known');
-
-    // Both are ready before there is a slot, so that they are of one round.
-    await queues.enqueue(first, queue, [{ task: {} }, { task: {} }]);
-    await until(() => blocked === 2, 'no slot is free');
-    const ready = new Set<ProjectId>();
-    await app.get(ReadyProjects).watch(queue, (projectId) => ready.add(projectId));
-    for (const projectId of [heavy, light]) {
-      await queues.enqueue(projectId, queue, [{ task: {} }]);
-      await until(() => ready.has(projectId), 'the consumer heard of it');
-    }
-    const answer = holdAnswers(app, (projectId) => projectId === heavy);
-    open();
-    await until(() => done.includes(light), 'the other is served');
-    expect(done).toEqual([heavy, first, first, light]);
-    answer.release();
-    await until(() => done.length === 5, 'all are done');
-  });
-
   it('goes on with a project in which an older answer found nothing', async () => {
     const finish: (() => void)[] = [];
     const { queue, module } = consumerModule(
