@@ -2,7 +2,7 @@ import { ValidationPipe, type ValidationError } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { validateSync } from 'class-validator';
 import { AppError, type FieldError } from './app-error.js';
-import { quicklyValid } from './quick-check.js';
+import { quickly } from './quick-check.js';
 
 /** Strict rules for bodies and queries: unknown fields are refused, nothing is coerced but query strings. */
 const STRICT = { whitelist: true, forbidNonWhitelisted: true, forbidUnknownValues: true } as const;
@@ -16,13 +16,17 @@ export function createValidationPipe(): ValidationPipe {
   });
 }
 
-/** Builds and validates an instance of `type` from plain data. @returns the instance, or the fields that broke their rules. */
+/**
+ * Builds and validates an instance of `type` from plain data, whose values it may share.
+ * @returns the instance, or the fields that broke their rules.
+ */
 export function check<T extends object>(type: new () => T, plain: unknown, { strict = true } = {}): T | FieldError[] {
   if (typeof plain !== 'object' || plain === null || Array.isArray(plain)) {
     return [{ field: '', message: 'must be a JSON object' }];
   }
+  const quick = quickly(type, plain, strict);
+  if (quick) return quick;
   const instance = plainToInstance(type, plain);
-  if (quicklyValid(type, instance, strict)) return instance;
   const errors = validateSync(instance, strict ? STRICT : { forbidUnknownValues: true });
   return errors.length === 0 ? instance : flatten(errors);
 }

@@ -54,8 +54,7 @@ export function decodeTask(
   if (task === undefined) return { wrong: 'unreadable: not JSON' };
   if (String(task?.['project_id']).toLowerCase() !== projectId)
     return { wrong: 'unreadable: not JSON of this project' };
-  const { project_id: _, ...fields } = task!;
-  const found = check(type, fields, { strict: false });
+  const found = check(type, task, { strict: false });
   return Array.isArray(found) ? { wrong: `task.${found[0]?.field} ${found[0]?.message}` } : { task: task! };
 }
 
