@@ -10,6 +10,7 @@ interface Slot<V> {
 export class Lru<K, V> {
   readonly #entries = new Map<K, Slot<V>>();
   #weight = 0;
+  #newest: Slot<V> | undefined;
 
   constructor(
     private readonly capacity: number,
@@ -29,8 +30,11 @@ export class Lru<K, V> {
     const slot = this.#entries.get(key);
     if (slot === undefined) return undefined;
     // A Map keeps the order of insertion: what was used last stands last.
-    this.#entries.delete(key);
-    this.#entries.set(key, slot);
+    if (slot !== this.#newest) {
+      this.#entries.delete(key);
+      this.#entries.set(key, slot);
+      this.#newest = slot;
+    }
     return slot.value;
   }
 
@@ -41,6 +45,7 @@ export class Lru<K, V> {
 
   clear(): void {
     this.#entries.clear();
+    this.#newest = undefined;
     this.#weight = 0;
   }
 
@@ -51,7 +56,8 @@ export class Lru<K, V> {
     while (this.#entries.size >= this.capacity || this.#weight + weight > this.maxWeight) {
       this.delete(this.#entries.keys().next().value as K);
     }
-    this.#entries.set(key, { value, weight });
+    this.#newest = { value, weight };
+    this.#entries.set(key, this.#newest);
     this.#weight += weight;
   }
 }
