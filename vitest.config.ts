@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import swc from 'unplugin-swc';
 import { defineConfig } from 'vitest/config';
 import compiler from './test/support/swc.json' with { type: 'json' };
@@ -17,6 +18,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/setup.ts'],
     pool: 'forks',
+    // Tests mostly wait for another process, so that two share two cores well; alone, one would take nearly twice as long.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     // Threads that the product starts are loaded by Node, not by Vitest.
     execArgv: ['--import', new URL('./test/support/typescript.mjs', import.meta.url).href],
     testTimeout: 20_000,
