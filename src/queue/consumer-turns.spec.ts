@@ -1,31 +1,53 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
-import { consumerModule } from '../../test/queue/consumer-module.js';
+import { AnyTask, consumerModule } from '../../test/queue/consumer-module.js';
 import { TestApp } from '../../test/support/app.js';
 import { newProject } from '../../test/support/projects.js';
 import { until } from '../../test/support/until.js';
 import type { ProjectId } from '../common/project-id.js';
+import { ConsumerRunner } from './consumer-runner.js';
 import { LeaseService } from './lease.service.js';
+import type { JobHandler } from './queue-consumer.decorator.js';
 import { QueueKeys } from './queue.keys.js';
+import { QueueMetrics } from './queue.metrics.js';
+import { QueueRegistry } from './queue.registry.js';
 import { QueueService } from './queue.service.js';
 import type { Lease } from './queue.types.js';
 import { ReadyProjects } from './ready-projects.js';
+import { LeaseKeeper } from './renewal/lease-keeper.js';
 
-/** Lets what leases find reach the consumer only after `release`, where `which` says so. */
+/**
+ * Keeps what leases found from the consumer, where `which` says so: `held` lets each of them through by itself, `release` all of
+ * them, and those to come. Also at the end of the block, or a test that fails would wait for its consumer for ever.
+ */
 function holdAnswers(app: TestApp, which: (projectId: ProjectId, found: Lease) => boolean) {
   const leasing = app.get(LeaseService);
   const lease = leasing.lease.bind(leasing);
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => (release = resolve));
-  const answer = { held: 0, release };
+  const held: (() => void)[] = [];
+  let released = false;
+  const release = (): void => {
+    released = true;
+    for (const letThrough of held) letThrough();
+  };
   vi.spyOn(leasing, 'lease').mockImplementation(async (projectId, ...rest) => {
     const found = await lease(projectId, ...rest);
-    if (which(projectId, found)) {
-      answer.held += 1;
-      await released;
-    }
+    if (!released && which(projectId, found)) await new Promise<void>((resolve) => held.push(resolve));
     return found;
   });
-  return answer;
+  return { held, release, [Symbol.dispose]: release };
+}
+
+/** A consumer that only the test tells of projects that are ready. */
+function consumerOf(app: TestApp, concurrency: number, handle: JobHandler['handle']) {
+  const queue = `test-${randomUUID()}`;
+  app.get(QueueRegistry).declare({ name: queue, task: AnyTask });
+  const [leasing, leases, metrics] = [app.get(LeaseService), app.get(LeaseKeeper), app.get(QueueMetrics)];
+  const runner = new ConsumerRunner(queue, { handle }, leasing, leases, metrics, { concurrency });
+  return {
+    queue,
+    ready: (projectId: ProjectId) => runner.ready(projectId),
+    [Symbol.asyncDispose]: () => runner.stop(0),
+  };
 }
 
 describe('@QueueConsumer, with the jobs of several projects', () => {
@@ -51,6 +73,34 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
     for (const projectId of projects) expect(handled.filter((each) => each === projectId)).toHaveLength(5);
   });
 
+  it('asks for another project while the answer to one with more turns is on its way, and for that one only once', async () => {
+    const done: ProjectId[] = [];
+    await using app = await TestApp.start();
+    await using consumer = consumerOf(app, 2, async (projectId) => done.push(projectId));
+    const { queue } = consumer;
+    const [queues, leasing] = [app.get(QueueService), app.get(LeaseService)];
+    const [heavy, light] = [newProject(), newProject()];
+    await app.state.hset(app.keys.key(heavy, 'config', 'queue', queue), 'weight', 100);
+    using answers = holdAnswers(app, (projectId) => projectId === heavy);
+    const asked = (projectId: ProjectId): number =>
+      vi.mocked(leasing.lease).mock.calls.filter(([each]) => each === projectId).length;
+
+    // It finds nothing, and takes both slots until that is known: what becomes ready meanwhile is of one round.
+    consumer.ready(heavy);
+    await until(() => answers.held.length === 1, 'nothing is found');
+    for (const projectId of [heavy, light]) {
+      await queues.enqueue(projectId, queue, [{ task: {} }]);
+      consumer.ready(projectId);
+    }
+    expect([asked(heavy), asked(light)]).toEqual([1, 0]);
+    answers.held[0]!();
+    await until(() => done.length === 1 && answers.held.length === 2, 'one is served, and the other asked for');
+    expect(done).toEqual([light]);
+    expect(asked(heavy)).toBe(2);
+    answers.release();
+    await until(() => done.length === 2, 'both are served');
+  });
+
   it('goes on with a project in which an older answer found nothing', async () => {
     const finish: (() => void)[] = [];
     const { queue, module } = consumerModule(
@@ -61,9 +111,9 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
     const queues = app.get(QueueService);
     const projects = app.get(ReadyProjects);
     const projectId = newProject();
-    const answer = holdAnswers(app, (_projectId, { jobs }) => jobs.length === 0);
+    using answers = holdAnswers(app, (_projectId, { jobs }) => jobs.length === 0);
     await queues.enqueue(projectId, queue, [{ task: {} }]);
-    await until(() => finish.length === 1 && answer.held > 0, 'one job runs, and no other was found');
+    await until(() => finish.length === 1 && answers.held.length > 0, 'one job runs, and no other was found');
     let woken = false;
     await projects.watch(queue, () => (woken = true));
     await queues.enqueue(projectId, queue, [{ task: {} }, { task: {} }]);
@@ -72,7 +122,7 @@ describe('@QueueConsumer, with the jobs of several projects', () => {
     projects.onModuleDestroy();
     finish[0]!();
     await until(() => finish.length === 2, 'the ack brought the second along');
-    answer.release();
+    answers.release();
     await until(() => finish.length === 3, 'the third runs');
     finish.forEach((each) => each());
   });

@@ -7,7 +7,8 @@ import { QueueModule } from '../../src/queue/queue.module.js';
 import { QueueRegistry } from '../../src/queue/queue.registry.js';
 import type { LeasedJob } from '../../src/queue/queue.types.js';
 
-class AnyTask {
+/** A task of a queue that only a test knows. */
+export class AnyTask {
   @IsOptional()
   @IsString()
   note?: string;

@@ -21,7 +21,8 @@ if not last and call('ZCARD', KEYS[1] .. ':queue') == 0 then last = 0 end
 last = tonumber(last)
 -- A fence with a mark is no number. The clock is the floor of all fences; should it have stepped back, grant() below counts on.
 if last and last < now then
-  local fence = string.format('%.0f', now)
+  -- `now` in decimal: to put together what TIME said costs less than string.format.
+  local fence = time[1] .. string.sub('00000' .. time[2], -6)
   -- Writes nothing and answers what it found when that is held, or of another kind.
   if not call('SET', KEYS[1], ARGV[2] .. ' ' .. fence, 'PX', ARGV[3], 'NX', 'GET') then
     call('SET', KEYS[2], fence, 'EX', '604800')
