@@ -25,9 +25,6 @@ export const COMMAND_OPTIONS: RedisOptions = {
   // settles.
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
-  // Destroys a half-open link: without it a connection that swallows bytes stays "ready", or half shaken hands, for ever. It
-  // runs only while an answer is owed, so idle connections stay.
-  socketTimeout: 1500,
 };
 
 /** The subscriber resubscribes itself, because only then it knows from when on it hears everything. */

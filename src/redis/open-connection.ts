@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { Cluster, Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
 import { clusterOptions, COMMAND_OPTIONS, redisOptions } from './connection-options.js';
+import { endHalfOpen } from './half-open.js';
 import type { RedisClient } from './redis-connections.js';
 import { batchWrites } from './write-batch.js';
 
@@ -19,6 +20,7 @@ export function attach(client: RedisClient, name: string): void {
     away = false;
   });
   batchWrites(client);
+  endHalfOpen(client);
 }
 
 /** One command connection more to the state server, for a thread of its own: nothing crosses threads but messages. */

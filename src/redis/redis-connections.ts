@@ -1,11 +1,19 @@
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
-import type { Cluster, Redis } from 'ioredis';
+import type { Socket } from 'node:net';
+import { Cluster, type Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
 import { CALL_TIMEOUT_MS, type RedisRole } from './connection-options.js';
 import { withDeadline } from './deadline.js';
 
 /** A client that carries commands, of one server or of a Cluster. */
 export type RedisClient = Redis | Cluster;
+
+/** Calls `opened` with each socket that the client opens from now on: one at a time, or one for each node of a Cluster. */
+export function eachSocket(client: RedisClient, opened: (node: Redis, socket: Socket) => void): void {
+  const each = (node: Redis): unknown => node.on('connect', () => opened(node, node.stream as Socket));
+  if (client instanceof Cluster) client.on('+node', each);
+  else each(client);
+}
 
 /** A pair of connections to the server of documents: Redis tells on the one what became of that which the other has read. */
 export interface TrackedPair {

@@ -87,7 +87,7 @@ describe('a call to Redis', () => {
     const before = proxy.accepted;
     const since = Number(await idleSeconds(app, 'state'));
     expect(since).toBeLessThan(3);
-    // Longer than `socketTimeout`; Redis counts the seconds.
+    // Longer than a link may be silent that owes an answer; Redis counts the seconds.
     await until(async () => Number(await idleSeconds(app, 'state')) >= 3, 'three idle seconds');
     expect([state.status, proxy.accepted]).toEqual(['ready', before]);
     expect(await put(app)).toBe('ok');

@@ -49,7 +49,7 @@ export class RedisSubscriber implements OnModuleInit, OnModuleDestroy {
       for (const listener of this.#wakeListeners) this.#tell(() => listener(wake.projectId, wake.queue));
     });
     this.#client.on('ready', () => void this.#resubscribe());
-    // A half-open link never reports itself: a question that is not answered ends it (see `socketTimeout`).
+    // A half-open link never reports itself: a question that is not answered ends it (see `half-open.ts`).
     this.#probe = setInterval(() => {
       if (this.#client.status === 'ready') void this.#send(() => this.#client.ping());
     }, PROBE_EVERY_MS).unref();

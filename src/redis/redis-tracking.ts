@@ -155,7 +155,7 @@ export class RedisTracking implements OnModuleInit, OnModuleDestroy {
       this.#arming = true;
       void this.#arm(reads, invalidations).finally(() => (this.#arming = false));
     }
-    // A half-open link never reports itself: a question that is not answered ends it (see `socketTimeout`).
+    // A half-open link never reports itself: a question that is not answered ends it (see `half-open.ts`).
     if (this.#hearing !== undefined) invalidations.ping().catch(() => undefined);
   }
 

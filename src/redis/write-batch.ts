@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { Cluster, type Redis } from 'ioredis';
-import type { RedisClient } from './redis-connections.js';
+import { eachSocket, type RedisClient } from './redis-connections.js';
 
 // Enough to share the system call.
 const MAX_BATCH = 16;
@@ -12,8 +12,7 @@ const MAX_BATCH = 16;
  * does not wait for the answers to the one before it, and scripts are batched like the rest.
  */
 export function batchWrites(client: RedisClient): void {
-  if (client instanceof Cluster) client.on('+node', batchNode);
-  else batchNode(client);
+  eachSocket(client, gather);
 }
 
 /** Ends the batch of this turn early. */
@@ -22,11 +21,6 @@ export function flushWrites(client: RedisClient): void {
 }
 
 const flushes = new WeakMap<Socket, () => void>();
-
-function batchNode(client: Redis): void {
-  // Each connection has a socket of its own.
-  client.on('connect', () => gather(client, client.stream as Socket));
-}
 
 function gather(client: Redis, socket: Socket): void {
   let commands = '';
