@@ -15,7 +15,7 @@ local call, W, LEASES, SIZE, DEDUPE, HISTORY, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
-local first, last, endings = 2, #ARGV, {}
+local first, last, endings, purged_ms, refused = 2, #ARGV, {}, call('GET', PURGED), nil
 -- @include "./end-look"
 -- @include "./end-write"
-return endings
+return refused or endings

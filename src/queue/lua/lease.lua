@@ -43,10 +43,11 @@ if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[14], 'hash') then return WRONGTYPE end
 local settings, endings = read_settings(KEYS[12]), {}
 if #ARGV > 11 then
-  local first, last = 12, #ARGV
+  local first, last, refused = 12, #ARGV, nil
 -- @include "./end-look"
   if held_jobs == 0 then return { endings } end
 -- @include "./end-write"
+  if refused then return refused end
   survey()
 end
 local report = settle()

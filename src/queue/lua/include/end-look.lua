@@ -1,8 +1,8 @@
 -- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
 -- each its state and operation in one word: `o` done, `c` cancelled; `r` over by the same token before, `s` stale token.
--- `held_jobs`: how many are not stale.
+-- `held_jobs`: how many are not stale. `purged_ms` is the moment of a purge, if there was one.
 local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
-local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
+local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
 -- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
 local all_held = oldest[1] and oldest[2] + 0 > now_ms
 local packs
