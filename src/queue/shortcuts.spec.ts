@@ -115,13 +115,28 @@ describe('a short script that refuses', () => {
     expect((await world.lease({ max: 4 })).map((job) => job.task.doc_id)).toEqual(['c', 'd']);
   });
 
-  it.each(['size', 'history'] as const)('ends and leases nothing when %s is of another kind', async (place) => {
+  it.each([
+    ['list', 'conflict'],
+    ['history', 'conflict'],
+    ['size', 'internal_error'],
+  ] as const)('ends and leases nothing when %s is of another kind', async (place, code) => {
     for (const doc of ['held', 'other', 'a', 'b']) await world.add(doc);
     const [held, other] = await world.lease({ max: 2 });
     if (place === 'size') await world.ack(other!);
     await world.app.state.set(keys()[place], 'no number');
     const before = await state();
-    await expect(ackNext([held!.job_id, held!.lease_token, ''])).rejects.toThrow();
+    await expect(ackNext([held!.job_id, held!.lease_token, ''])).rejects.toMatchObject({ code });
     expect(await state()).toEqual(before);
+  });
+});
+
+describe('a short lease', () => {
+  it('keeps the long bytes of a job even when somebody uses their key', async () => {
+    const long = [{ task: task('a', 'x'.repeat(2000)) }];
+    const [added] = await world.queues.enqueue(world.projectId, 'embeddings', long);
+    await world.app.state.set(`${world.list}:job:${added!.jobId}:raw`, 'of another kind');
+    const [job] = await world.lease();
+    await world.nack(job!, { retry_in_seconds: 0 }).expect(204);
+    expect(await world.lease()).toMatchObject([{ job_id: added!.jobId, task: job!.task }]);
   });
 });

@@ -28,6 +28,7 @@ local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SET
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
+local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
 local unusual = call('EXISTS', DELAYED, RETRY, DEAD, SETTINGS, PURGED) > 0
 local purged_ms = unusual and call('GET', PURGED)
 local first, last, endings, refused = 8, #ARGV, {}, nil

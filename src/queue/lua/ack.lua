@@ -16,6 +16,7 @@ local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
 local first, last, endings, purged_ms, refused = 2, #ARGV, {}, call('GET', PURGED), nil
+local oldest = last > 4 and call('ZRANGE', LEASES, '0', '0', 'WITHSCORES') or {}
 -- @include "./end-look"
 -- @include "./end-write"
 return refused or endings

@@ -43,7 +43,7 @@ if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[14], 'hash') then return WRONGTYPE end
 local settings, endings = read_settings(KEYS[12]), {}
 if #ARGV > 11 then
-  local first, last, refused = 12, #ARGV, nil
+  local first, last, oldest, refused = 12, #ARGV, call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), nil
 -- @include "./end-look"
   if held_jobs == 0 then return { endings } end
 -- @include "./end-write"
