@@ -23,7 +23,7 @@
 -- ARGV[8..] acks...  three each: job, token, result as JSON or ''
 -- Returns {ending as of `ack`, …, and what `lease-head` returns…}; the endings only when all are stale; 0 when `lease` must be
 -- asked; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 14 commands, one for each job, and three for each of more than 1 KiB.
+-- Cost: O(log n) per job; 13 commands, one for each job, and three for each of more than 1 KiB.
 local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SETTINGS, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)

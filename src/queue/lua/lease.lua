@@ -32,7 +32,7 @@
 -- ARGV[12..] acks... three each: job, token, result as JSON or ''
 -- Returns {{ending as of `ack`, …}, report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, {job, …}}, a job being {id, attempt,
 -- raw, operation, deadline_ms, created_ms}; {{…}} when all acks are stale; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 26 and 7; one reply holds at most 1 MiB.
+-- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 24 and 7; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./reap"

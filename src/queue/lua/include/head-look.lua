@@ -15,7 +15,8 @@ if later and (due < 0 or later + 0 < due) then due = later + 0 end
 reply[at - 1], reply[at] = due, weight
 wanted = math.min(wanted, max_leased - call('ZCARD', LEASES) + over)
 if not whole and wanted > 0 then
-  -- Without a number it answers no list, which is cheaper.
+  -- The lists' lengths need not be compared: where others popped, the heads differ, or are equal bytes, which are as good; and
+  -- the last jobs find an empty list. Without a number LPOP answers no list, which is cheaper.
   if wanted == 1 then entries[1] = call('LPOP', WAITING) or nil else entries = call('LPOP', WAITING, wanted) or entries end
   whole = not entries[1] and call('LLEN', W) > 0
 end
