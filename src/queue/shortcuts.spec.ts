@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { QueueWorld, task } from '../../test/queue/queue-world.js';
+import { JOBS, QueueWorld, task } from '../../test/queue/queue-world.js';
+import { TestApp } from '../../test/support/app.js';
+import { ownRedis } from '../../test/support/own-redis.js';
 import { dump } from '../../test/support/script-example.js';
+import { until } from '../../test/support/until.js';
 import { ScriptRunner } from '../redis/script-runner.js';
 import { QueueKeys } from './queue.keys.js';
 import { ackAndLease, enqueuePlain, leaseHead } from './queue.scripts.js';
@@ -46,6 +49,29 @@ describe('a short script that refuses', () => {
     await nothingBy(() => add(count, { max_jobs: 2 * count - 1 }), FULL);
     await nothingBy(() => add(count, { max_bytes: 10 }), FULL);
     expect(await add(count, { max_jobs: 2 * count })).toBe(ADDED);
+  });
+
+  // On a server of its own: on that of the suite nobody may send what blocks.
+  it('shows nothing of what it takes back to a program that waits for the list', async () => {
+    await using redis = await ownRedis();
+    await using app = await TestApp.start({ servers: { state: redis }, env: { QUEUE_MAX_JOBS: '1' } });
+    const full = await QueueWorld.of(app);
+    await full.add('a');
+    const [job] = await full.lease();
+    const other = app.state.duplicate();
+    try {
+      const popped = other.blpop(full.list, 0);
+      await until(async () => /flags=b /.test((await app.state.client('LIST')) as string), 'it waits');
+      await full.owner
+        .post(JOBS)
+        .send({ task: task('refused') })
+        .expect(429);
+      await full.ack(job!).expect(204);
+      await full.add('b');
+      expect((await popped)?.[1]).toContain('"doc_id":"b"');
+    } finally {
+      other.disconnect();
+    }
   });
 
   it('adds nothing where others popped, even when the bytes of what they popped fill the queue', async () => {
