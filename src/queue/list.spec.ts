@@ -50,6 +50,16 @@ describe('the list', () => {
     expect((await world.owner.get('/queues/embeddings').expect(200)).body).toMatchObject({ waiting: 0, leased: 2 });
   });
 
+  it('knows how many others popped of jobs with equal bytes when a lease finds it empty', async () => {
+    const ids = [await world.add('a'), await world.add('a'), await world.add('a'), await world.add('a')];
+    await world.app.state.lpop(world.list);
+    for (const job of [...(await world.lease()), ...(await world.lease({ max: 2 }))]) await world.ack(job).expect(204);
+    expect(await world.lease()).toEqual([]);
+    const state = (id: string) => world.app.state.getrange(`${world.list}:job:${id}`, 0, 0);
+    expect((await Promise.all(ids.map(state))).sort()).toEqual(['o', 'o', 'o', 't']);
+    expect(await world.app.state.exists(`${world.list}:waiting`, `${world.list}:size`)).toBe(0);
+  });
+
   it.each([
     ['no JSON', () => '{nope'],
     ['an empty item', () => ''],

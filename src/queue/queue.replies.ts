@@ -36,9 +36,18 @@ type JobReply = [
   deadline: number | string,
   created: number,
 ];
-export type LeasedReply = [due: number, weight: string, jobs: JobReply[]];
-/** What a script that dealt with everything says before that. */
-export type WholeReply = [report: Report, unreadable: number, nonce: number, token: string, ...leased: LeasedReply];
+/** The short scripts say all in one list, which costs Redis less: six values for each job. */
+export type LeasedReply = [due: number, weight: string, ...jobs: JobReply[number][]];
+/** What a script says that dealt with everything. */
+export type WholeReply = [
+  report: Report,
+  unreadable: number,
+  nonce: number,
+  token: string,
+  due: number,
+  weight: string,
+  jobs: JobReply[],
+];
 
 export interface LeaseReply {
   readonly jobs: readonly (Omit<LeasedJob, 'task'> & { readonly raw: string; readonly createdAt: number })[];
@@ -104,23 +113,31 @@ export function stateOf(letter: string): JobState {
 
 const NOTHING_SETTLED: Settled = { expired: 0, buried: [] };
 
-/** @param tokenOf the token of the nth job, from 0 on. */
-export function leaseReply(tokenOf: (n: number) => string, [due, weight, jobs]: LeasedReply): LeaseReply {
+/** @param token of the lease; each job's is this and a letter. */
+export function leaseReply(token: string, [due, weight, ...flat]: LeasedReply): LeaseReply {
+  const jobs = Array.from({ length: flat.length / 6 }, (_, n) =>
+    leasedJob(token + String.fromCharCode(97 + n), flat.slice(6 * n, 6 * n + 6) as JobReply),
+  );
+  return { jobs, ...whenAndHow(due, weight), settled: NOTHING_SETTLED, unreadable: 0, nonce: 0 };
+}
+
+export function wholeLeaseReply([report, unreadable, nonce, token, due, weight, jobs]: WholeReply): LeaseReply {
   return {
-    jobs: jobs.map(([jobId, attempt, raw, operationId, deadline, createdAt], n) => {
-      const job = { jobId, attempt, raw, leaseToken: tokenOf(n), expiresAt: Number(deadline), createdAt };
-      return operationId === '' ? job : { ...job, operationId };
-    }),
-    nextDue: due < 0 ? undefined : due,
-    settled: NOTHING_SETTLED,
-    unreadable: 0,
-    weight: Number(weight),
-    nonce: 0,
+    jobs: jobs.map((job) => leasedJob(token, job)),
+    ...whenAndHow(due, weight),
+    settled: settled(report),
+    unreadable,
+    nonce,
   };
 }
 
-export function wholeLeaseReply([report, unreadable, nonce, token, ...leased]: WholeReply): LeaseReply {
-  return { ...leaseReply(() => token, leased), settled: settled(report), unreadable, nonce };
+function leasedJob(leaseToken: string, [jobId, attempt, raw, operationId, deadline, createdAt]: JobReply) {
+  const job = { jobId, attempt, raw, leaseToken, expiresAt: Number(deadline), createdAt };
+  return operationId === '' ? job : { ...job, operationId };
+}
+
+function whenAndHow(due: number, weight: string) {
+  return { nextDue: due < 0 ? undefined : due, weight: Number(weight) };
 }
 
 export function settled([expired, ...buried]: Report): Settled {
@@ -145,11 +162,6 @@ export function jobRecord(values: Exclude<RecordReply, []>): JobRecord {
     operationId,
     result,
   };
-}
-
-/** The token of the nth job, from 0 on, that a short script leased with `token`. */
-export function tokenOfEach(token: string): (n: number) => string {
-  return (n) => token + String.fromCharCode(97 + n);
 }
 
 /** @param word the letter of its state, `r` for a repetition, `s` for a stale token; behind it the operation. */

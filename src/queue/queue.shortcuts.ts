@@ -15,7 +15,6 @@ import {
   leaseReply,
   type LeaseRequest,
   type RawJob,
-  tokenOfEach,
 } from './queue.replies.js';
 import { ackAndLease, ackJobs, enqueuePlain, leaseHead } from './queue.scripts.js';
 
@@ -87,7 +86,7 @@ export class QueueShortcuts {
     const asking = this.runner.run(leaseHead, { keys: places, args });
     const reply = await (asked.max > 1 ? this.#begin(asking) : asking);
     if (reply === ASK_WHOLE) return this.#detour(places);
-    return leaseReply(tokenOfEach(token), reply as LeasedReply);
+    return leaseReply(token, reply as LeasedReply);
   }
 
   ackOne(places: Places, ack: Ack): Promise<Ending> {
@@ -140,9 +139,10 @@ export class QueueShortcuts {
     const args = { ...this.bounds(asked, token), wanted: asked.max, most, acks: ackArgs(acks) };
     const reply = await this.runner.run(ackAndLease, { keys: places, args });
     if (reply === ASK_WHOLE) return this.#detour(places);
-    const [words, ...leased] = reply as [string[], ...(LeasedReply | [])];
-    const endings = words.map(ending);
-    return leased.length === 0 ? { endings } : { endings, lease: leaseReply(tokenOfEach(token), leased) };
+    const said = reply as unknown[];
+    const endings = (said.slice(0, acks.length) as string[]).map(ending);
+    if (said.length === acks.length) return { endings };
+    return { endings, lease: leaseReply(token, said.slice(acks.length) as LeasedReply) };
   }
 
   // The calls of several workers: each gets jobs of its own.

@@ -21,18 +21,28 @@
 -- ARGV[6] wanted     jobs for each that is done
 -- ARGV[7] most       jobs altogether, 1 to 10
 -- ARGV[8..] acks...  three each: job, token, result as JSON or ''
--- Returns {{ending as of `ack`, …}, and what `lease-head` returns…}; {{…}} when all are stale; 0 when `lease` must be asked; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 20 commands and one for each job.
+-- Returns {ending as of `ack`, …, and what `lease-head` returns…}; the endings only when all are stale; 0 when `lease` must be
+-- asked; LATE, WRONGTYPE.
+-- Cost: O(log n) per job; 13 commands, one for each job, and three for each of more than 1 KiB.
 local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SIZE, DEDUPE, HISTORY, SETTINGS, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
-local first, last, endings = 8, #ARGV, {}
+local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
+local unusual = call('EXISTS', DELAYED, RETRY, DEAD, SETTINGS, PURGED) > 0
+local purged_ms = unusual and call('GET', PURGED)
+local first, last, endings, refused = 8, #ARGV, {}, nil
 -- @include "./end-look"
-if held_jobs == 0 then return { endings } end
+if held_jobs == 0 then return endings end
 local token, lease_ms, max_leased, max_dead, wanted = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, math.min(ARGV[6] * held_jobs, ARGV[7])
+local reply = endings
 -- @include "./head-look"
-if whole then return 0 end
+if not whole and not refused then
 -- @include "./end-write"
+end
+if whole or refused then
+-- @include "./head-back"
+  return refused or 0
+end
 -- @include "./head-take"
-return { endings, due, weight, jobs }
+return reply

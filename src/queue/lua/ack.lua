@@ -10,12 +10,13 @@
 -- ARGV[1] not_after  ms, Redis time
 -- ARGV[2..] acks...  three each: job, token, result as JSON or ''
 -- Returns for each its state and operation in one word: `o` done, `c` cancelled; `r` for a repetition, `s` for a stale token; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 5 commands and 3 for each job.
+-- Cost: O(log n) per job; 6 commands and 2 for each job.
 local call, W, LEASES, SIZE, DEDUPE, HISTORY, PURGED = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
-local first, last, endings = 2, #ARGV, {}
+local first, last, endings, purged_ms, refused = 2, #ARGV, {}, call('GET', PURGED), nil
+local oldest = last > 4 and call('ZRANGE', LEASES, '0', '0', 'WITHSCORES') or {}
 -- @include "./end-look"
 -- @include "./end-write"
-return endings
+return refused or endings

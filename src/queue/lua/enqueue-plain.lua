@@ -16,19 +16,17 @@
 -- ARGV[3] max_bytes  bound on the bytes of undone jobs
 -- ARGV[4..] jobs...  four each: SHA-1 of the JSON in hex with the id behind it, raw JSON, max_attempts, operation or ''
 -- Returns 1; 0 when `enqueue` must be asked; 2 when the queue is full; LATE, WRONGTYPE.
--- Cost: O(jobs); 11 commands.
-local call, W, WAITING, SIZE = redis.call, KEYS[1], KEYS[2], KEYS[6]
+-- Cost: O(jobs); 8 commands.
+local call, pcall, W, WAITING, SIZE = redis.call, redis.pcall, KEYS[1], KEYS[2], KEYS[6]
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now > ARGV[1] * 1000 then return { err = 'LATE the call came after its deadline' } end
-local list, waiting, undone = call('LLEN', W), call('LLEN', WAITING), call('ZCARD', KEYS[3])
+local undone = call('ZCARD', KEYS[3])
 if call('EXISTS', KEYS[4], KEYS[5]) > 0 then undone = undone + call('ZCARD', KEYS[4]) + call('ZCARD', KEYS[5]) end
-local size = tonumber(call('GET', SIZE) or 0)
-if not size then return { err = 'WRONGTYPE a key holds a value of another kind' } end
-if waiting > list then return 0 end
 
 local count, bytes, created = (#ARGV - 3) / 4, 0, math.floor(now / 1000)
-local raws, entries, sets = {}, {}, {}
+-- With room for one, since to grow costs a table as much as to be made.
+local raws, entries, sets = { '' }, { '' }, { '', '' }
 for i = 1, count do
   local entry, raw, operation = ARGV[4 * i], ARGV[4 * i + 1], ARGV[4 * i + 3]
   local extra = operation == '' and '' or cmsgpack.pack({ operation = operation })
@@ -38,12 +36,21 @@ for i = 1, count do
     '<c1BBddI4Bc0I2c0c40', 'w', 0, ARGV[4 * i + 2], now + i - 1, created, #raw, 0, '', #extra, extra, entry
   )
 end
-if list + undone + count > ARGV[2] + 0 or size + bytes > ARGV[3] + 0 then return 2 end
 
-call('INCRBY', SIZE, bytes)
-call('RPUSH', W, unpack(raws))
-call('RPUSH', WAITING, unpack(entries))
-call('MSET', unpack(sets))
--- Who looks while there is work goes on looking, so only the first job has to wake somebody.
-if list == 0 then call('PUBLISH', KEYS[7], '') end
-return 1
+-- Each write answers how much there is now, so nothing of that is asked before; what may not be is taken back below.
+local size = pcall('INCRBY', SIZE, bytes)
+if type(size) == 'table' then return { err = 'WRONGTYPE a key holds a value of another kind' } end
+local list = size <= ARGV[3] + 0 and pcall('RPUSH', W, unpack(raws))
+local waiting = type(list) == 'number' and list + undone <= ARGV[2] + 0 and pcall('RPUSH', WAITING, unpack(entries))
+if type(waiting) == 'number' and waiting <= list then
+  call('MSET', unpack(sets))
+  -- Who looks while there is work goes on looking, so only the first job has to wake somebody.
+  if list == count then call('PUBLISH', KEYS[7], '') end
+  return 1
+end
+
+if type(waiting) == 'number' then call('RPOP', WAITING, count) end
+if type(list) == 'number' then call('RPOP', W, count) end
+if call('DECRBY', SIZE, bytes) <= 0 then call('DEL', SIZE) end
+-- A value of another kind ends the script here.
+return call('LLEN', WAITING) > call('LLEN', W) and 0 or 2

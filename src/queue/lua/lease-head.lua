@@ -15,16 +15,20 @@
 -- ARGV[4] max_leased bound on jobs in flight
 -- ARGV[5] max_dead   bound on dead letters, at which nothing more is leased
 -- ARGV[6] wanted     1 to 10 jobs
--- Returns {next_due_ms or -1, weight, {job, …}}, a job being {id, attempt, raw, operation, deadline_ms, created_ms}; 0 when `lease`
+-- Returns {next_due_ms or -1, weight, and of each job its id, attempt, raw, operation, deadline_ms, created_ms}; 0 when `lease`
 -- must be asked; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 12 commands and one for each job; one reply holds at most 1 MiB.
+-- Cost: O(log n) per job; 9 commands, and two for each job of more than 1 KiB; one reply holds at most 1 MiB.
 local call, W, WAITING, LEASES, DELAYED, RETRY, DEAD, SETTINGS = redis.call, unpack(KEYS)
 local time = call('TIME')
 local now_ms = math.floor(time[1] * 1000 + time[2] / 1000)
 if now_ms > ARGV[1] + 0 then return { err = 'LATE the call came after its deadline' } end
 local token, lease_ms, max_leased, max_dead, wanted, over = ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0, ARGV[6] + 0, 0
-local oldest = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES')
+local oldest, unusual = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('EXISTS', DELAYED, RETRY, DEAD, SETTINGS) > 0
+local reply, refused = {}, nil
 -- @include "./head-look"
-if whole then return 0 end
+if whole or refused then
+-- @include "./head-back"
+  return refused or 0
+end
 -- @include "./head-take"
-return { due, weight, jobs }
+return reply

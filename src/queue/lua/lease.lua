@@ -32,7 +32,7 @@
 -- ARGV[12..] acks... three each: job, token, result as JSON or ''
 -- Returns {{ending as of `ack`, …}, report of settle(), unreadable, nonce, token, next_due_ms or -1, weight, {job, …}}, a job being {id, attempt,
 -- raw, operation, deadline_ms, created_ms}; {{…}} when all acks are stale; LATE, WRONGTYPE.
--- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 26 and 7; one reply holds at most 1 MiB.
+-- Cost: O(log n) per job; 18 commands and 6 for each job, with acks 24 and 7; one reply holds at most 1 MiB.
 -- @include "prelude"
 -- @include "./queue"
 -- @include "./reap"
@@ -43,10 +43,11 @@ if late(now_ms) then return LATE end
 if not survey() or not is_type(KEYS[14], 'hash') then return WRONGTYPE end
 local settings, endings = read_settings(KEYS[12]), {}
 if #ARGV > 11 then
-  local first, last = 12, #ARGV
+  local first, last, oldest, refused = 12, #ARGV, call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), nil
 -- @include "./end-look"
   if held_jobs == 0 then return { endings } end
 -- @include "./end-write"
+  if refused then return refused end
   survey()
 end
 local report = settle()

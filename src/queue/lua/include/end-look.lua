@@ -1,21 +1,16 @@
 -- Which of the jobs in ARGV[first..last] (three each: job, token, result) their callers hold; only reads. `endings` gets for
 -- each its state and operation in one word: `o` done, `c` cancelled; `r` over by the same token before, `s` stale token.
--- `held_jobs`: how many are not stale.
+-- `held_jobs`: how many are not stale. `purged_ms` is the moment of a purge, if there was one; `oldest` is the lease that
+-- ends first, if that was asked.
 local over, held_jobs, freed, ended, records, garbage, dedupes, seen = 0, 0, 0, { 0 }, { 0, 0 }, nil, nil, nil
-local oldest, purged_ms = call('ZRANGE', LEASES, '0', '0', 'WITHSCORES'), call('GET', PURGED)
 -- Where not even the oldest lease has expired, none has: their records say which jobs are leased.
 local all_held = oldest[1] and oldest[2] + 0 > now_ms
-local packs
-if last > first + 2 then
-  local keys = {}
-  for i = first, last, 3 do keys[#keys + 1] = W .. ':job:' .. ARGV[i] end
-  packs = call('MGET', unpack(keys))
-end
+local keys, packs = { '' }, nil
+for i = first, last, 3 do keys[(i - first) / 3 + 1] = W .. ':job:' .. ARGV[i] end
+if keys[2] then packs = call('MGET', unpack(keys)) else packs = { redis.pcall('GET', keys[1]) } end
 for i = first, last, 3 do
-  local id, token, ending = ARGV[i], ARGV[i + 1], 's'
-  local key = W .. ':job:' .. id
-  local packed = packs and packs[(i - first) / 3 + 1]
-  if not packs then packed = redis.pcall('GET', key) end
+  local nth, id, token, ending = (i - first) / 3 + 1, ARGV[i], ARGV[i + 1], 's'
+  local key, packed = keys[nth], packs[nth]
   if type(packed) == 'string' then
     local state, attempts, max, _, created, size, held, extra = struct.unpack('<c1BBddI4Bc0I2c0', packed)
     if held ~= token or token == '' or purged_ms and created < purged_ms + 0 then
@@ -36,7 +31,7 @@ for i = first, last, 3 do
           dedupes[#dedupes + 1] = more.dedupe
         end
       end
-      if last > first + 2 then
+      if keys[2] then
         seen = seen or {}
         seen[id] = true
       end
@@ -54,5 +49,5 @@ for i = first, last, 3 do
     end
   end
   if ending ~= 's' then held_jobs = held_jobs + 1 end
-  endings[(i - first) / 3 + 1] = ending
+  endings[nth] = ending
 end
