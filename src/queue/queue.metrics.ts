@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Gauge, Histogram } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import { MetricsRegistry } from '../common/metrics-registry.js';
+import { Timings } from '../common/timings.js';
 
 const SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600];
 
@@ -17,56 +18,66 @@ export interface Backlog {
 /** What happens to jobs, by queue; never by project. */
 @Injectable()
 export class QueueMetrics {
-  readonly #events: Counter<'queue' | 'event'>;
-  readonly #wait: Histogram<'queue'>;
-  readonly #run: Histogram<'queue'>;
-  readonly #sweep: Histogram<'queue' | 'kind'>;
+  /** By queue and event, since the last scrape. */
+  readonly #counts = new Map<string, Map<string, number>>();
+  readonly #wait: Timings<'queue'>;
+  readonly #run: Timings<'queue'>;
+  readonly #sweep: Timings<'queue' | 'kind'>;
 
   constructor(private readonly registry: MetricsRegistry) {
-    const registers = [registry.registry];
-    this.#events = new Counter({
+    const counts = this.#counts;
+    // oxlint-disable-next-line no-new -- the registry holds it.
+    new Counter({
       name: 'queue_jobs_total',
       help: 'Jobs by what happened to them: enqueued, leased, done, retried, dead, expired, stale, released, cancelled.',
       labelNames: ['queue', 'event'],
-      registers,
+      registers: [registry.registry],
+      collect() {
+        for (const [queue, events] of counts) for (const [event, jobs] of events) this.inc({ queue, event }, jobs);
+        counts.clear();
+      },
     });
-    this.#wait = new Histogram({
+    this.#wait = new Timings({
       name: 'queue_wait_seconds',
       help: 'From a job being added to its first lease; tasks that others pushed are not in it.',
       labelNames: ['queue'],
       buckets: SECONDS,
-      registers,
+      registry: registry.registry,
     });
-    this.#run = new Histogram({
+    this.#run = new Timings({
       name: 'queue_run_seconds',
       help: 'How long a handler of this process worked on a job.',
       labelNames: ['queue'],
       buckets: SECONDS,
-      registers,
+      registry: registry.registry,
     });
-    this.#sweep = new Histogram({
+    this.#sweep = new Timings({
       name: 'queue_sweep_seconds',
       help: 'How long a look at all known projects took: at their lists, or at what becomes due by itself.',
       labelNames: ['queue', 'kind'],
       buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1],
-      registers,
+      registry: registry.registry,
     });
   }
 
+  /** Summed up for the next scrape, because each job is counted several times. */
   count(queue: string, event: string, jobs = 1): void {
-    if (jobs > 0) this.#events.inc({ queue, event }, jobs);
+    if (jobs === 0) return;
+    let events = this.#counts.get(queue);
+    if (!events) this.#counts.set(queue, (events = new Map()));
+    events.set(event, (events.get(event) ?? 0) + jobs);
   }
 
   waited(queue: string, ms: number): void {
-    this.#wait.observe({ queue }, Math.max(ms, 0) / 1000);
+    this.#wait.observe(Math.max(ms, 0), queue);
   }
 
   ran(queue: string, ms: number): void {
-    this.#run.observe({ queue }, ms / 1000);
+    this.#run.observe(ms, queue);
   }
 
   swept(queue: string, kind: string, ms: number): void {
-    this.#sweep.observe({ queue, kind }, ms / 1000);
+    this.#sweep.observe(ms, queue, kind);
   }
 
   /** @param parked tells how many polls wait at present. */
