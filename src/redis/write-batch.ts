@@ -7,7 +7,7 @@ const MAX_BATCH = 16;
 
 /**
  * Lets commands of one turn of the event loop leave in one write: a third less CPU for each where many are asked. What waits
- * leaves at the end of the turn, or as soon as it is half of what Redis owes: so it always has work, a command alone is written
+ * leaves at the end of the turn, or as soon as it is a quarter of what Redis owes: so it always has work, a command alone is written
  * at once, and only under load do batches grow (as with Nagle's algorithm, RFC 896). Unlike ioredis' auto-pipelining, a batch
  * does not wait for the answers to the one before it, and scripts are batched like the rest.
  */
@@ -44,7 +44,7 @@ function gather(client: Redis, socket: Socket): void {
     const owed = client.commandQueue.length - waiting;
     commands += data;
     waiting += 1;
-    if (waiting === MAX_BATCH || waiting * 2 >= owed) flush();
+    if (waiting === MAX_BATCH || waiting * 4 >= owed) flush();
     else if (waiting === 1) setImmediate(flush);
     return true;
   };
