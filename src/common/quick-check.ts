@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { TransformationType } from 'class-transformer';
 import { getMetadataStorage, type ValidationArguments, ValidationTypes } from 'class-validator';
 
-type Rule = (plain: object) => boolean;
+type Rule = (instance: object) => boolean;
 
 /** The fields that a class knows, and their rules. */
 interface Rules {
@@ -29,19 +29,19 @@ const { defaultMetadataStorage: transforms } = createRequire(import.meta.url)('c
  *
  * @param strict whether a field that the class does not know breaks the rules.
  * @returns `undefined` when both have to be asked: they write the errors, and know what is not a matter of one value (nested
- * objects, optional fields, defaults, promises, transformations).
+ * objects, optional fields, promises, transformations).
  */
 export function quickly<T extends object>(type: new () => T, plain: object, strict: boolean): T | undefined {
   if (!known.has(type)) known.set(type, rulesOf(type));
   const rules = known.get(type);
   if (!rules) return undefined;
-  if (strict) for (const field in plain) if (!rules.fields.has(field)) return undefined;
-  for (const obeys of rules.all) if (!obeys(plain)) return undefined;
   const instance = new type() as Record<string, unknown>;
-  for (const field in plain) {
+  for (const field of Object.keys(plain)) {
+    if (strict && !rules.fields.has(field)) return undefined;
     // As class-transformer does.
     if (field !== '__proto__' && field !== 'constructor') instance[field] = (plain as Record<string, unknown>)[field];
   }
+  for (const obeys of rules.all) if (!obeys(instance)) return undefined;
   return instance as T;
 }
 
@@ -64,14 +64,14 @@ function rulesOf(type: new () => object): Rules | undefined {
       return undefined;
     const check = constraint.instance;
     fields.add(property);
-    all.push((plain) => {
-      const value: unknown = (plain as Record<string, unknown>)[property];
-      // The class may have a default for it.
-      if (value === undefined) return false;
-      const args: ValidationArguments = { targetName: type.name, property, object: plain, value, constraints };
+    all.push((instance) => {
+      const value: unknown = (instance as Record<string, unknown>)[property];
+      const args: ValidationArguments = { targetName: type.name, property, object: instance, value, constraints };
       if (!each) return check.validate(value, args) === true;
       return Array.isArray(value) && value.every((one) => check.validate(one, args) === true);
     });
   }
-  return fields.size === 0 ? undefined : { fields, all };
+  // A default without a rule is a field that class-validator does not know: strictly, it refuses each instance.
+  const defaults = Object.keys(new type());
+  return fields.size > 0 && defaults.every((field) => fields.has(field)) ? { fields, all } : undefined;
 }
