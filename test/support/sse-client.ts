@@ -29,6 +29,7 @@ export class SseClient implements Disposable {
   /** Every byte, for looks at the form. */
   raw = '';
   retry: number | undefined;
+  /** The last id that was seen, on this connection or before it. */
   lastEventId: string | undefined;
   /** Whether the server ended the stream cleanly. */
   ended = false;
@@ -44,6 +45,7 @@ export class SseClient implements Disposable {
     private readonly options: SseOptions,
   ) {
     const { token, after, accept = 'text/event-stream', cookie } = options;
+    this.lastEventId = after;
     this.#request = http.get(url, {
       agent: false,
       headers: {

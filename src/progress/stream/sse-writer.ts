@@ -20,8 +20,8 @@ const HEARTBEAT_MS = 15_000;
  * After a round of writes frames wait for each other, unless they are many bytes: so many times as long as the round took, and
  * at most so long. So streams leave most of the process's time to others.
  */
-const GATHER_TIMES = 20;
-const GATHER_MS = 100;
+const GATHER_TIMES = 30;
+const GATHER_MS = 150;
 const GATHER_BYTES = 16 * 1024;
 
 /**
@@ -118,7 +118,7 @@ export class SseWriter implements Flow {
     await Promise.race([flushed, this.closed]);
   }
 
-  /** Writes a frame, at the end of this turn of the event loop or at most 100 ms later; the bytes are shared, not copied. */
+  /** Writes a frame, at the end of this turn of the event loop or at most 150 ms later; the bytes are shared, not copied. */
   frame(bytes: Buffer): void {
     if (this.#over) return;
     this.#bytes += bytes.length;
