@@ -179,16 +179,16 @@ http {
         'Redis to take an event',
       );
     const types = (): (string | undefined)[] => said.filter(({ what }) => what === 'message').map(({ type }) => type);
-    const state = (): number | undefined => said.findLast(({ what }) => what === 'state')?.state;
+    const readyState = (): number | undefined => said.findLast(({ what }) => what === 'state')?.state;
     const heard = (type: string) => until(() => types().includes(type), `the page to hear ${type}`, 60_000);
-    return { visit, said, say, types, state, heard, restart, goOffline, goOnline };
+    return { visit, said, say, types, readyState, heard, restart, goOffline, goOnline };
   }
 
   it(
     'opens on an idle project, and loses no event to an outage of the network or a restart',
     { timeout: 240_000 },
     async () => {
-      const { visit, said, say, types, state, heard, restart, goOffline, goOnline } = await world();
+      const { visit, said, say, types, readyState, heard, restart, goOffline, goOnline } = await world();
       await visit();
       await heard('$snapshot');
       const version = execFileSync(CHROMIUM, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
@@ -197,7 +197,7 @@ http {
       await say('one');
       await heard('one');
       goOffline();
-      await until(() => state() === 0, 'the page to lose its stream', 60_000);
+      await until(() => readyState() === 0, 'the page to lose its stream', 60_000);
       await say('while offline');
       goOnline();
       await heard('while offline');
