@@ -5,6 +5,9 @@ import { SseClient } from '../../../test/support/sse-client.js';
 import { until } from '../../../test/support/until.js';
 import { SseWriter } from './sse-writer.js';
 
+// What the heartbeats go by.
+const CLOCK = ['setInterval', 'clearInterval', 'performance'] as const;
+
 describe('the writer of event streams', () => {
   const servers: http.Server[] = [];
   afterEach(() => {
@@ -30,7 +33,7 @@ describe('the writer of event streams', () => {
   }
 
   it('sends a comment at least every 20 s, with the cursor of a filtered stream in it', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    vi.useFakeTimers({ toFake: [...CLOCK] });
     const { client, writer } = await connect({ cursor: () => 'epoch-7' });
     vi.advanceTimersByTime(20_000);
     vi.useRealTimers();
@@ -39,15 +42,18 @@ describe('the writer of event streams', () => {
     expect(client.lastEventId).toBe('epoch-7');
     expect(client.frames).toEqual([]);
     writer.end('over');
+    await writer.closed;
   });
 
   it('sends a bare comment where the cursor is that of the last event anyway', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const { client } = await connect();
+    vi.useFakeTimers({ toFake: [...CLOCK] });
+    const { client, writer } = await connect();
     vi.advanceTimersByTime(20_000);
     vi.useRealTimers();
     await until(() => client.comments.includes('beat'));
     expect(client.raw).not.toContain('id:');
+    writer.end('over');
+    await writer.closed;
   });
 
   it('ends cleanly with a retry, once', async () => {

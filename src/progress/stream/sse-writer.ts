@@ -16,6 +16,7 @@ const FULL_BYTES = 128 * 1024;
 /** A reader that takes nothing for so long is gone, or as good as gone; it loses nothing, because it has its cursor. */
 const STUCK_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
+const HEARTBEAT_LOOK_MS = 1000;
 /**
  * After a round of writes frames wait for each other, unless they are many bytes: so many times as long as the round took, and
  * at most so long. So streams leave most of the process's time to others.
@@ -31,13 +32,16 @@ const GATHER_BYTES = 16 * 1024;
 export class SseWriter implements Flow {
   /** Settles when the response is over, however it ended. */
   readonly closed: Promise<void>;
+  static readonly #beating = new Set<SseWriter>();
+  static #clock: NodeJS.Timeout | undefined;
   readonly #socket: Socket;
   readonly #stuckMs: number;
   #to: Socket | ServerResponse;
-  #heartbeat: NodeJS.Timeout | undefined;
+  /** When the next heartbeat is due, monotonic ms. */
+  #beatAt = Infinity;
   #open = false;
   #over = false;
-  /** Whether the socket's clock runs. */
+  /** Whether bytes may wait for the client, and the socket's clock runs. */
   #watched = true;
   /** Frames that wait for each other: they leave in one piece. */
   #frames: Buffer[] = [];
@@ -68,7 +72,7 @@ export class SseWriter implements Flow {
     this.closed = new Promise((resolve) => {
       response.once('close', () => {
         this.#over = true;
-        clearTimeout(this.#heartbeat);
+        this.#stopBeating();
         resolve();
       });
     });
@@ -84,7 +88,8 @@ export class SseWriter implements Flow {
   }
 
   get full(): boolean {
-    return this.#bytes + this.#to.writableLength > FULL_BYTES;
+    // Asked for each event by each stream: the socket itself is asked only when it did not take all.
+    return this.#bytes + (this.#watched ? this.#to.writableLength : 0) > FULL_BYTES;
   }
 
   async drained(): Promise<void> {
@@ -114,7 +119,7 @@ export class SseWriter implements Flow {
     const flushed = new Promise<void>((resolve) => {
       this.response.write(`retry: ${spread(1000, 3000)}\n: connected\n\n`, () => resolve());
     });
-    this.#beatLater();
+    this.#startBeating();
     await Promise.race([flushed, this.closed]);
   }
 
@@ -157,7 +162,7 @@ export class SseWriter implements Flow {
     void this.open();
     this.#flush();
     this.#over = true;
-    clearTimeout(this.#heartbeat);
+    this.#stopBeating();
     this.#watch(true);
     this.response.end(`retry: ${spread(soonest, latest)}\n: ${reason}\n\n`);
   }
@@ -167,18 +172,34 @@ export class SseWriter implements Flow {
     this.response.destroy();
   }
 
+  // One clock for all: with a timer each, a process of many quiet streams would wake up for every beat of every one.
+  #startBeating(): void {
+    if (this.#over) return;
+    this.#beatLater(monotonicMs());
+    SseWriter.#beating.add(this);
+    SseWriter.#clock ??= setInterval(() => {
+      const now = monotonicMs();
+      for (const writer of SseWriter.#beating) if (writer.#beatAt <= now) writer.#beat(now);
+    }, HEARTBEAT_LOOK_MS).unref();
+  }
+
+  #stopBeating(): void {
+    SseWriter.#beating.delete(this);
+    if (SseWriter.#beating.size > 0) return;
+    clearInterval(SseWriter.#clock);
+    SseWriter.#clock = undefined;
+  }
+
+  #beat(now: number): void {
+    const cursor = this.options.cursor?.();
+    // An id without data moves the client's cursor and is no event.
+    this.frame(Buffer.from(cursor === undefined ? ': beat\n\n' : `id: ${cursor}\n: beat\n\n`));
+    this.#beatLater(now);
+  }
+
   // Jitter keeps a thousand streams that opened together from beating together. Never more than 20 s apart.
-  #beatLater(): void {
-    this.#heartbeat = setTimeout(
-      () => {
-        const cursor = this.options.cursor?.();
-        // An id without data moves the client's cursor and is no event.
-        this.frame(Buffer.from(cursor === undefined ? ': beat\n\n' : `id: ${cursor}\n: beat\n\n`));
-        this.#flush();
-        this.#beatLater();
-      },
-      spread(HEARTBEAT_MS * 0.8, HEARTBEAT_MS * 1.2),
-    ).unref();
+  #beatLater(now: number): void {
+    this.#beatAt = now + spread(HEARTBEAT_MS * 0.8, HEARTBEAT_MS * 1.2);
   }
 }
 
